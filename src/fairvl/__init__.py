@@ -1,0 +1,23 @@
+"""Measure and repair social bias across the vision-language pipeline."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Every public name once, with its home; nothing is imported until it is asked for.
+_HOMES = {
+    "FairVLError": "errors",
+    "Finding": "findings",
+    "Findings": "findings",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fairvl' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
