@@ -1,0 +1,1 @@
+"""How sure we are: estimates, resampling, permutation, group codes, shares and targets."""

@@ -1,0 +1,41 @@
+"""Rules for the whole suite: where real data is, and a count of what was skipped for want of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would reach a hub fails at once
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+MISSING = "real data missing"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--realdata-required", action="store_true", help="a missing real-data file fails instead of skips")
+
+
+@pytest.fixture(scope="session")
+def realdata(request: pytest.FixtureRequest) -> Path:
+    """Folder of openly licensed real data, named by FAIRVL_REALDATA; skips (or fails) where it is absent."""
+    folder = os.environ.get("FAIRVL_REALDATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip(f"{MISSING}: FAIRVL_REALDATA names no folder")
+    return Path(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    report = yield
+    required = item.config.getoption("--realdata-required")
+    if required and report.skipped and item.get_closest_marker("realdata"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although real data is required: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "realdata" in r.keywords]
+    terminalreporter.write_line(f"{len(skipped)} tests skipped for missing real data (FAIRVL_REALDATA)")
