@@ -1,0 +1,1 @@
+"""What comes in: models, data, prompts, stored vectors, and the built-in world."""
