@@ -1,0 +1,155 @@
+"""The one dataset class: parts that read themselves, cut into shards of at most so many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, final
+
+from fairvl.errors import DatasetError
+from fairvl.fingerprints import fingerprint
+from fairvl.sources.datasets.record import Dataset, Problem, Record, Spec, Value
+from fairvl.sources.datasets.table import check_unique, nearest
+
+
+class Part(Protocol):
+    """A range of records that one process can read alone: a folder, a tar, a parquet file."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def identity(self) -> Any:
+        """Plain values that change with the content and not with the place."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]: ...
+
+    def ids(self) -> Iterable[str]: ...
+
+    def read(self, start: int, stop: int) -> Iterator[Record]: ...
+
+
+@final
+class PartDataset:
+    """Parts in order, at most `limit` records of them."""
+
+    def __init__(self, name: str, parts: Sequence[Part], *, options: Any = None, limit: int | None = None) -> None:
+        self._name, self._parts = name, tuple(parts)
+        counts = [part.count for part in self._parts]
+        total = sum(counts)
+        self._counts: list[int] = []
+        left = total if limit is None else min(limit, total)
+        for count in counts:
+            self._counts.append(min(count, left))
+            left -= self._counts[-1]
+        if total == 0:
+            raise DatasetError(f"{name!r} holds no record{_first(self.problems)}")
+        check_unique((id_ for part in self._parts for id_ in part.ids()), where=repr(name))
+        self._fingerprint = fingerprint(
+            {"options": options, "limit": limit, "parts": [part.identity for part in self._parts]}
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self._name}: {len(self):,} records, {len(self.problems):,} problems>"
+
+    def __len__(self) -> int:
+        return sum(self._counts)
+
+    def __iter__(self) -> Iterator[Record]:
+        for part, count in zip(self._parts, self._counts, strict=True):
+            yield from part.read(0, count)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(problem for part in self._parts for problem in part.problems)
+
+    def shards(self, rows: int) -> tuple[Spec, ...]:
+        if rows < 1:
+            raise DatasetError(f"rows must be at least 1, found {rows}")
+        return tuple(
+            {"part": index, "start": start, "stop": min(start + rows, count)}
+            for index, count in enumerate(self._counts)
+            for start in range(0, count, rows)
+        )
+
+    def read(self, spec: Spec) -> Iterator[Record]:
+        try:
+            part, start, stop = int(spec["part"]), int(spec["start"]), int(spec["stop"])
+            fits = 0 <= part < len(self._parts) and 0 <= start <= stop <= self._counts[part]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"not a shard spec of {self._name!r}: {dict(spec)!r}") from error
+        if not fits:
+            raise DatasetError(f"{self._name!r} has no shard {dict(spec)!r}; it has changed since shards() was asked")
+        return self._parts[part].read(start, stop)
+
+
+@final
+class Recoded:
+    """A dataset with some attribute values replaced; everything else is handed through."""
+
+    def __init__(self, dataset: Dataset, recode: Mapping[str, Mapping[Any, Value]]) -> None:
+        self._dataset = dataset
+        self._recode = {column: dict(values) for column, values in recode.items()}
+        for column, values in self._recode.items():
+            if not all(value is None or isinstance(value, (str, int, float, bool)) for value in values.values()):
+                raise DatasetError(f"recode of {column!r} must map values to text, numbers or None, found {values!r}")
+        first = next(iter(dataset), None)
+        if first is not None:
+            for column in self._recode:
+                if column not in first.attributes:
+                    raise DatasetError(
+                        f"recode names the attribute {column!r}, which {dataset.name!r} lacks. "
+                        + nearest(column, list(first.attributes))
+                    )
+
+    def __repr__(self) -> str:
+        return f"{self._dataset!r} recoded by {self._recode}"
+
+    def __len__(self) -> int:
+        return len(self._dataset)  # type: ignore[arg-type]  # TypeError where the length is unknown
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self._apply, self._dataset)
+
+    @property
+    def name(self) -> str:
+        return self._dataset.name
+
+    @property
+    def fingerprint(self) -> str:
+        pairs = {
+            column: sorted((repr(old), new) for old, new in values.items()) for column, values in self._recode.items()
+        }
+        return fingerprint({"dataset": self._dataset.fingerprint, "recode": pairs})
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self._dataset.problems
+
+    def shards(self, rows: int) -> tuple[Spec, ...]:
+        return self._dataset.shards(rows)
+
+    def read(self, spec: Spec) -> Iterator[Record]:
+        return map(self._apply, self._dataset.read(spec))
+
+    def _apply(self, record: Record) -> Record:
+        attributes = dict(record.attributes)
+        for column, values in self._recode.items():
+            value = attributes.get(column)
+            if value is not None:
+                attributes[column] = values[value] if value in values else values.get(str(value), value)
+        return Record(record.id, record.image, record.caption, attributes)
+
+
+def _first(problems: Sequence[Problem]) -> str:
+    if not problems:
+        return ""
+    return f"; {len(problems):,} entries cannot be used, the first is {problems[0].id!r}: {problems[0].reason}"
