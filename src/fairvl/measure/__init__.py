@@ -1,0 +1,1 @@
+"""What is wrong: association, groups, ranking, leakage, harms, trends, and the audit that runs them."""
