@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol, final
 
 from fairvl.errors import DatasetError
@@ -35,19 +36,25 @@ class PartDataset:
 
     def __init__(self, name: str, parts: Sequence[Part], *, options: Any = None, limit: int | None = None) -> None:
         self._name, self._parts = name, tuple(parts)
-        counts = [part.count for part in self._parts]
-        total = sum(counts)
+        counts: list[int] = []
+        ids: list[str] = []
+        identities: list[Any] = []
+        problems: list[tuple[Problem, ...]] = []
+        for part in self._parts:  # all about one part at once: a tar keeps its index for a moment only
+            counts.append(part.count)
+            ids.extend(part.ids())
+            identities.append(part.identity)
+            problems.append(part.problems)
+        if not ids:
+            raise DatasetError(f"{name!r} holds no record{_first([*chain(*problems)])}")
+        check_unique(ids, where=repr(name))
+        left = sum(counts) if limit is None else limit
         self._counts: list[int] = []
-        left = total if limit is None else min(limit, total)
         for count in counts:
             self._counts.append(min(count, left))
             left -= self._counts[-1]
-        if total == 0:
-            raise DatasetError(f"{name!r} holds no record{_first(self.problems)}")
-        check_unique((id_ for part in self._parts for id_ in part.ids()), where=repr(name))
-        self._fingerprint = fingerprint(
-            {"options": options, "limit": limit, "parts": [part.identity for part in self._parts]}
-        )
+        self._problems = _handed_out(problems, self._counts)
+        self._fingerprint = fingerprint({"options": options, "limit": limit, "parts": identities})
 
     def __repr__(self) -> str:
         return f"<{self._name}: {len(self):,} records, {len(self.problems):,} problems>"
@@ -69,7 +76,7 @@ class PartDataset:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        return tuple(problem for part in self._parts for problem in part.problems)
+        return tuple(chain(*self._problems))
 
     def shards(self, rows: int) -> tuple[Spec, ...]:
         if rows < 1:
@@ -89,6 +96,9 @@ class PartDataset:
         if not fits:
             raise DatasetError(f"{self._name!r} has no shard {dict(spec)!r}; it has changed since shards() was asked")
         return self._parts[part].read(start, stop)
+
+    def skipped(self, spec: Spec) -> list[Problem]:
+        return list(self._problems[spec["part"]]) if spec["start"] == 0 else []
 
 
 @final
@@ -140,6 +150,9 @@ class Recoded:
     def read(self, spec: Spec) -> Iterator[Record]:
         return map(self._apply, self._dataset.read(spec))
 
+    def skipped(self, spec: Spec) -> list[Problem]:
+        return self._dataset.skipped(spec)
+
     def _apply(self, record: Record) -> Record:
         attributes = dict(record.attributes)
         for column, values in self._recode.items():
@@ -147,6 +160,15 @@ class Recoded:
             if value is not None:
                 attributes[column] = values[value] if value in values else values.get(str(value), value)
         return Record(record.id, record.image, record.caption, attributes)
+
+
+def _handed_out(problems: Sequence[Sequence[Problem]], counts: Sequence[int]) -> list[list[Problem]]:
+    """Problems by part; those of a part that gives no record go to the next that does, or to the last."""
+    giving = [index for index, count in enumerate(counts) if count]
+    handed: list[list[Problem]] = [[] for _ in counts]
+    for index, found in enumerate(problems):
+        handed[next((later for later in giving if later >= index), giving[-1])].extend(found)
+    return handed
 
 
 def _first(problems: Sequence[Problem]) -> str:

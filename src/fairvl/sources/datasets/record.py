@@ -49,7 +49,7 @@ class Dataset(Protocol):
     * `record.image()`, and then `decode_image` on its bytes, raise `DatasetError`: the picture is missing or broken.
       Whoever decodes counts these by `record.id`.
     * `problems` lists what could not become a record at all (a tar member named ``../x.jpg``, a row without a file
-      name). It is complete once the dataset is loaded.
+      name). It is complete once the dataset is loaded; `skipped(spec)` hands each of them out with exactly one shard.
 
     What makes the whole source unusable (no such file, duplicate ids, an unknown column) raises `DatasetError` from
     `load_dataset`.
@@ -75,3 +75,6 @@ class Dataset(Protocol):
 
     def read(self, spec: Spec) -> Iterator[Record]:
         """The records of one spec; needs nothing that another spec produced."""
+
+    def skipped(self, spec: Spec) -> list[Problem]:
+        """The problems handed out with this shard; over all shards, each once. Holds no state."""
