@@ -41,11 +41,11 @@ def write_atomic(path: Path | str, content: bytes | str | Callable[[BinaryIO], N
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    # A rename is durable only once its folder is; some file systems do not support this call.
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable; a file system that cannot say so is left alone."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

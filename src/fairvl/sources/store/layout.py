@@ -180,8 +180,8 @@ def read_layout(folder: Path) -> Layout:
     numbers = {part: list(found) for part, found in present.items()}
     if len({tuple(found) for found in numbers.values()}) > 1:
         counts = ", ".join(f"{STEMS[part]}: {len(found)} shards" for part, found in numbers.items())
-        everywhere = [set(found) for found in numbers.values()]
-        odd = sorted(set.union(*everywhere) - set.intersection(*everywhere))
+        everywhere: list[set[int]] = [set(found) for found in numbers.values()]
+        odd = sorted(set[int]().union(*everywhere) - everywhere[0].intersection(*everywhere))
         raise StoreError(
             f"{folder}: the parts do not have the same shards ({counts}; not in all of them: {odd[:5]}). "
             "A shard is missing or left over; embed again."

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from ...errors import StoreError
 from ...fingerprints import file_hash, fingerprint
-from .layout import Layout, read_layout
+from ...jobs import STATE
+from .layout import MANIFEST, Layout, read_layout
 from .vectors import VectorView
 
+SKIPPED = "skipped.parquet"
 ID_COLUMNS = ("id", "uid", "key", "image_path")
 
 
@@ -47,7 +49,10 @@ class EmbeddingStore:
         StoreError
             A missing, truncated or pickled file, shards that do not match, a manifest of another version.
         """
-        return cls(read_layout(Path(folder)))
+        folder = Path(folder)
+        if (folder / STATE).is_dir() and not (folder / MANIFEST).exists():
+            raise StoreError(f"{folder}: an unfinished run. Finish it by running the same `embed` again.")
+        return cls(read_layout(folder))
 
     @property
     def folder(self) -> Path:
@@ -153,6 +158,19 @@ class EmbeddingStore:
         except KeyError as error:
             raise StoreError(f"{self.folder}: no row with the id {error.args[0]!r}.") from None
 
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """Records that were left out when embedding: id and reason of each."""
+        import pyarrow.parquet as pq
+
+        if not self.manifest.get("skipped"):
+            return ()
+        try:
+            table = pq.read_table(self.folder / SKIPPED)
+            return tuple(zip(table.column("id").to_pylist(), table.column("reason").to_pylist(), strict=True))
+        except (OSError, KeyError, ValueError) as error:
+            raise StoreError(f"{self.folder / SKIPPED}: cannot be read ({error}). Embed again.") from error
+
     @cached_property
     def _row_of(self) -> dict[str, int]:
         return {id_: row for row, id_ in enumerate(self.ids)}
@@ -194,9 +212,12 @@ class EmbeddingStore:
             Lists everything that is wrong.
         """
         problems: list[str] = []
-        for shard in self.manifest.get("shards", ()):
+        skipped = self.manifest.get("skipped")
+        side = {SKIPPED: skipped} if skipped else {}
+        for shard in (*self.manifest.get("shards", ()), {"files": side}):
             for name, entry in shard["files"].items():
-                if file_hash(self.folder / name) != entry["sha256"]:
+                path = self.folder / name
+                if not path.is_file() or file_hash(path) != entry["sha256"]:
                     problems.append(f"{name} is not what was written (its SHA-256 differs)")
         try:
             _ = self.ids
@@ -207,7 +228,8 @@ class EmbeddingStore:
             bad = ~view.present()
             if kind == "text" and "caption" in self.column_names:
                 bad &= self._table.column("caption").is_valid().to_numpy()
-            if bad.any():
+            allowed = (self.manifest.get(kind) or {}).get("missing", 0) if kind == "image" else 0
+            if bad.sum() > allowed:
                 first = int(np.flatnonzero(bad)[0])
                 problems.append(f"{int(bad.sum())} {kind} vectors hold NaN or infinity, first row {first}")
         if problems:

@@ -105,27 +105,45 @@ def write_store(
 
 def finish_store(folder: Path, *, card: Any = None, extra: Mapping[str, Any] | None = None) -> None:
     """Write the manifest of the shards in `folder`: the last step that makes them a store."""
-    manifest = folder / MANIFEST
-    manifest.unlink(missing_ok=True)
     layout = read_layout(folder)
     shards = []
     for number, rows in enumerate(layout.rows):
         parts = [part[number] for part in (layout.image, layout.text) if part]
         paths = [*(file.path for file in parts), layout.tables[number]]
-        shards.append({"rows": rows, "files": {p.relative_to(folder).as_posix(): _entry(p) for p in paths}})
+        shards.append({"rows": rows, "files": {p.relative_to(folder).as_posix(): file_facts(p) for p in paths}})
     store = EmbeddingStore(layout)
+    text = manifest_text(
+        shards,
+        card=card,
+        image=_part_facts(store.image_vectors) if "image" in store.kinds else None,
+        text=_part_facts(store.text_vectors) if "text" in store.kinds else None,
+        schema=store.table().schema,
+        extra=extra,
+    )
+    write_atomic(folder / MANIFEST, text)
+
+
+def manifest_text(
+    shards: Sequence[Mapping[str, Any]],
+    *,
+    card: Any,
+    image: Mapping[str, Any] | None,
+    text: Mapping[str, Any] | None,
+    schema: Any,
+    extra: Mapping[str, Any] | None = None,
+) -> str:
+    """The content of ``manifest.json``; `image` and `text` hold dim, dtype, missing and normalised of a part."""
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "rows": len(store),
+        "rows": sum(shard["rows"] for shard in shards),
         "card": card_values(card),
-        "image": _part_facts(store.image_vectors) if "image" in store.kinds else None,
-        "text": _part_facts(store.text_vectors) if "text" in store.kinds else None,
-        "columns": {field.name: str(field.type) for field in store.table().schema},
+        "image": image,
+        "text": text,
+        "columns": {field.name: str(field.type) for field in schema},
         "shards": shards,
-        **(extra or {}),
     }
-    write_atomic(manifest, canonical_json(content) + "\n")
+    return canonical_json({**content, **(extra or {})}) + "\n"
 
 
 def card_values(card: Any) -> dict[str, Any]:
@@ -180,7 +198,7 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def write_table(path: Path, table: Any) -> None:
-    """One parquet shard, whole or not at all."""
+    """One parquet file, whole or not at all."""
     import pyarrow.parquet as pq
 
     write_atomic(path, lambda file: pq.write_table(table, file, compression="zstd"))
@@ -195,7 +213,8 @@ def _part_facts(view: Any) -> dict[str, Any]:
     return {"dim": view.dim, "dtype": str(view.dtype), "missing": missing, "normalised": unit and missing < len(view)}
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def file_facts(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file, as manifests hold them."""
     return {"bytes": path.stat().st_size, "sha256": file_hash(path)}
 
 
@@ -215,7 +234,10 @@ def _checked_table(ids: list[str], columns: Any) -> Any:
 
     if columns is not None and not isinstance(columns, Mapping):
         columns = dict(zip(columns.column_names, columns.columns, strict=True))
-    fields = {"id": pa.array(ids, pa.string())}
+    try:
+        fields = {"id": pa.array(ids, pa.string())}
+    except UnicodeEncodeError as error:
+        raise InputError(f"ids: not valid Unicode ({error}). Rename them.") from error
     for name, values in (columns or {}).items():
         if name == "id":
             raise InputError("columns: 'id' is given with ids=. Drop it from columns.")
