@@ -1,0 +1,389 @@
+"""Charts as inline SVG: numbers in, markup out. Colours come from the page's CSS, so both themes and print work.
+
+Every series is told apart by shape (and fill) as well as by colour, and every chart carries a title, a description
+and a tooltip per mark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from .pairing import Series
+from .vocabulary import number
+
+WIDTH = 960
+LABEL = 270
+RIGHT = 250
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One number of one series: its position, its interval, the text beside it and its tooltip."""
+
+    series: Series
+    value: float
+    low: float | None = None
+    high: float | None = None
+    text: str = ""
+    tip: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a chart. A heading has no marks; `reference` draws a tick (chance level) in the row."""
+
+    label: str
+    detail: str = ""
+    marks: tuple[Mark, ...] = ()
+    heading: bool = False
+    strong: bool = False
+    reference: float | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal axis: its label, how its ticks are written, what it must include, and hard bounds."""
+
+    label: str
+    write: Callable[[float], str] = number
+    include: tuple[float, ...] = (0.0,)
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    zero: bool = True
+
+
+@dataclass(frozen=True)
+class Ray:
+    """One line of a slope panel, from before to after."""
+
+    label: str
+    start: float
+    end: float
+    tip: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a slope chart: thin rays, and a bold one for their mean."""
+
+    title: str
+    series: Series
+    rays: tuple[Ray, ...]
+    mean: tuple[float, float]
+    change: str = ""
+
+
+def tag(name: str, /, *children: object, **attributes: object) -> Markup:
+    """One element; children and attribute values are escaped, a trailing underscore in a name is dropped."""
+    written = [
+        Markup(' {}="{}"').format(key.rstrip("_").replace("__", ":").replace("_", "-"), _short(value))
+        for key, value in attributes.items()
+        if value is not None
+    ]
+    inside = Markup("").join(child if isinstance(child, Markup) else Markup("{}").format(child) for child in children)
+    return Markup("<{}{}>{}</{}>").format(name, Markup("").join(written), inside, name)
+
+
+def _short(value: object) -> object:
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
+
+
+def nice_ticks(low: float, high: float, wanted: int = 6) -> list[float]:
+    """Round tick positions that cover [low, high].
+
+    >>> nice_ticks(0.0, 1.0)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    if not high > low:
+        pad = abs(low) or 1.0
+        low, high = low - pad / 2, high + pad / 2
+    raw = (high - low) / max(wanted - 1, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = power * next(m for m in (1, 2, 2.5, 5, 10) if raw <= m * power * 1.0000001)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def marker(series: Series, x: float, y: float, size: float = 5.0) -> Markup:
+    """The shape of a series at a place."""
+    look = f"mark {series.tone} {'hollow' if series.shape in ('ring', 'hollow-diamond') else 'solid'}"
+    match series.shape:
+        case "square":
+            return tag("rect", class_=look, x=x - size + 0.5, y=y - size + 0.5, width=2 * size - 1, height=2 * size - 1)
+        case "triangle":
+            path = f"M{x:.1f} {y - size - 0.5:.1f}l{size + 0.5:.1f} {2 * size:.1f}h{-2 * size - 1:.1f}z"
+            return tag("path", class_=look, d=path)
+        case "diamond" | "hollow-diamond":
+            r = size + 1
+            return tag(
+                "path", class_=look, d=f"M{x:.1f} {y - r:.1f}l{r:.1f} {r:.1f}l{-r:.1f} {r:.1f}l{-r:.1f} {-r:.1f}z"
+            )
+        case "cross":
+            r = size - 0.5
+            path = f"M{x - r:.1f} {y - r:.1f}l{2 * r:.1f} {2 * r:.1f}m0 {-2 * r:.1f}l{-2 * r:.1f} {2 * r:.1f}"
+            return tag("path", class_=f"mark {series.tone} stroke", d=path)
+        case _:
+            return tag("circle", class_=look, cx=x, cy=y, r=size)
+
+
+def swatch(series: Series) -> Markup:
+    """The marker of a series for a legend."""
+    return tag(
+        "svg",
+        marker(series, 9.0, 9.0),
+        class_="swatch",
+        viewBox="0 0 18 18",
+        width=18,
+        height=18,
+        aria_hidden="true",
+        focusable="false",
+    )
+
+
+class _Frame:
+    """The horizontal scale of a row chart and the pieces that every row chart shares."""
+
+    def __init__(self, lines: Sequence[Line], axis: Axis, left: float, right: float) -> None:
+        low_bound, high_bound = axis.bounds
+        numbers = [v for line in lines for m in line.marks for v in (m.value, m.low, m.high)]
+        numbers += [line.reference for line in lines] + list(axis.include)
+        known = [min(max(v, low_bound), high_bound) for v in numbers if v is not None and math.isfinite(v)] or [
+            0.0,
+            1.0,
+        ]
+        self.ticks = nice_ticks(min(known), max(known))
+        self.axis, self.left, self.right = axis, left, right
+        self.low, self.high = self.ticks[0], self.ticks[-1]
+
+    def x(self, value: float) -> float:
+        clipped = min(max(value, self.low), self.high)
+        return self.left + (clipped - self.low) / (self.high - self.low) * (self.right - self.left)
+
+    def grid(self, top: float, bottom: float) -> list[Markup]:
+        parts = []
+        for tick in self.ticks:
+            x = self.x(tick)
+            zero = tick == 0 and self.axis.zero
+            parts.append(tag("line", class_="zero" if zero else "grid", x1=x, x2=x, y1=top, y2=bottom))
+            parts.append(tag("text", self.axis.write(tick), class_="tick", x=x, y=bottom + 17, text_anchor="middle"))
+        middle = (self.left + self.right) / 2
+        parts.append(tag("text", self.axis.label, class_="axis", x=middle, y=bottom + 36, text_anchor="middle"))
+        return parts
+
+
+def _figure(parts: Sequence[Markup], height: float, title: str, description: str, kind: str) -> Markup:
+    return tag(
+        "svg",
+        tag("title", title),
+        tag("desc", description),
+        *parts,
+        class_=f"chart {kind}",
+        viewBox=f"0 0 {WIDTH} {height:.0f}",
+        width=WIDTH,
+        height=f"{height:.0f}",
+        role="img",
+    )
+
+
+def _clip(text: str, room: float, size: float = 6.7) -> str:
+    most = int(room / size)
+    return text if len(text) <= most else text[: most - 1].rstrip() + "\u2026"
+
+
+def _row_label(line: Line, y: float, height: float) -> list[Markup]:
+    look = "label strong" if line.strong else "label"
+    tip = tag("title", line.label if not line.detail else f"{line.label}: {line.detail}")
+    if not line.detail:
+        return [tag("text", _clip(line.label, LABEL - 14), tip, class_=look, x=0, y=y + height / 2 + 4.5)]
+    middle = y + height / 2
+    return [
+        tag("text", _clip(line.label, LABEL - 14), tip, class_=look, x=0, y=middle - 2.5),
+        tag("text", _clip(line.detail, LABEL - 14, 5.9), class_="detail", x=0, y=middle + 12.5),
+    ]
+
+
+def forest(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
+    """Forest plot: one row per measurement, one interval per series, the numbers at the right."""
+    frame = _Frame(lines, axis, LABEL, WIDTH - RIGHT)
+    parts: list[Markup] = []
+    y = 6.0
+    for i, line in enumerate(lines):
+        if line.heading:
+            height = 34.0
+            parts.append(tag("text", line.label, class_="group", x=0, y=y + 23))
+            parts.append(tag("line", class_="rule", x1=0, x2=WIDTH, y1=y + 31, y2=y + 31))
+        else:
+            step = 17.0
+            height = max(step * len(line.marks) + 12, 38.0 if line.detail else 28.0)
+            if i % 2:
+                parts.append(tag("rect", class_="band", x=0, y=y, width=WIDTH, height=height))
+            parts += _row_label(line, y, height)
+            top = y + (height - step * len(line.marks)) / 2
+            for j, mark in enumerate(line.marks):
+                parts.append(_interval(frame, mark, top + step * (j + 0.5)))
+            if line.reference is not None:
+                x = frame.x(line.reference)
+                parts.append(tag("line", class_="reference", x1=x, x2=x, y1=y + 3, y2=y + height - 3))
+        y += height
+    return _figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "forest")
+
+
+def _interval(frame: _Frame, mark: Mark, y: float) -> Markup:
+    parts = [tag("title", mark.tip)] if mark.tip else []
+    tone = mark.series.tone
+    if math.isfinite(mark.value):
+        if mark.low is not None and mark.high is not None and not math.isnan(mark.low + mark.high):
+            a, b = frame.x(mark.low), frame.x(mark.high)
+            parts.append(tag("line", class_=f"bar-ci {tone}", x1=a, x2=b, y1=y, y2=y))
+            for end in (a, b):
+                parts.append(tag("line", class_=f"bar-ci {tone}", x1=end, x2=end, y1=y - 3.5, y2=y + 3.5))
+        parts.append(marker(mark.series, frame.x(mark.value), y))
+    parts.append(tag("text", mark.text, class_="value", x=frame.right + 16, y=y + 4.2))
+    return tag("g", *parts)
+
+
+def dots(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
+    """Dot strip: one thin row per query, all series on one line, joined; a strong row is highlighted."""
+    frame = _Frame(lines, axis, LABEL, WIDTH - RIGHT)
+    parts: list[Markup] = []
+    y = 6.0
+    for line in lines:
+        height = 40.0 if line.strong else 21.0
+        middle = y + height / 2
+        if line.strong:
+            parts.append(tag("rect", class_="highlight", x=0, y=y + 3, width=WIDTH, height=height - 6, rx=5))
+            parts.append(tag("text", _clip(line.label, LABEL - 24), class_="label strong", x=10, y=middle + 4.5))
+        else:
+            parts += _row_label(line, y, height)
+        known = [m for m in line.marks if math.isfinite(m.value)]
+        if known:
+            xs = [frame.x(m.value) for m in known]
+            parts.append(tag("line", class_="join", x1=min(xs), x2=max(xs), y1=middle, y2=middle))
+        for mark in known:
+            inside = [tag("title", mark.tip)] if mark.tip else []
+            if line.strong and mark.low is not None and mark.high is not None and not math.isnan(mark.low + mark.high):
+                ends = frame.x(mark.low), frame.x(mark.high)
+                inside.append(
+                    tag("line", class_=f"bar-ci {mark.series.tone}", x1=ends[0], x2=ends[1], y1=middle, y2=middle)
+                )
+            parts.append(
+                tag("g", *inside, marker(mark.series, frame.x(mark.value), middle, 6.0 if line.strong else 4.5))
+            )
+        text = "  \u2192  ".join(m.text for m in line.marks if m.text)
+        parts.append(
+            tag("text", text, class_="value strong" if line.strong else "value", x=frame.right + 16, y=middle + 4.2)
+        )
+        y += height
+    return _figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "dots")
+
+
+def bars(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
+    """Horizontal bars from zero with intervals, one row per group, one bar per series."""
+    frame = _Frame(lines, axis, LABEL, WIDTH - RIGHT)
+    parts: list[Markup] = []
+    y = 6.0
+    for line in lines:
+        if line.heading:
+            parts.append(tag("text", line.label, class_="group", x=0, y=y + 23))
+            parts.append(tag("line", class_="rule", x1=0, x2=WIDTH, y1=y + 31, y2=y + 31))
+            y += 38
+            continue
+        step = 17.0 if len(line.marks) > 1 else 20.0
+        height = max(step * len(line.marks) + 12, 38.0 if line.detail else 28.0)
+        parts += _row_label(line, y, height)
+        top = y + (height - step * len(line.marks)) / 2
+        for j, mark in enumerate(line.marks):
+            parts.append(_bar(frame, mark, top + step * (j + 0.5), step - 5))
+        if line.reference is not None:
+            x = frame.x(line.reference)
+            parts.append(
+                tag(
+                    "line",
+                    tag("title", f"chance {axis.write(line.reference)}"),
+                    class_="reference",
+                    x1=x,
+                    x2=x,
+                    y1=y + 1,
+                    y2=y + height - 1,
+                )
+            )
+        y += height
+    return _figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "bars")
+
+
+def _bar(frame: _Frame, mark: Mark, y: float, thick: float) -> Markup:
+    parts = [tag("title", mark.tip)] if mark.tip else []
+    series = mark.series
+    if math.isfinite(mark.value):
+        a, b = sorted((frame.x(0.0), frame.x(mark.value)))
+        style = {"ring": "outline", "hollow-diamond": "dashed"}.get(series.shape, "full")
+        parts.append(
+            tag("rect", class_=f"bar {series.tone} {style}", x=a, y=y - thick / 2, width=max(b - a, 0.5), height=thick)
+        )
+        if mark.low is not None and mark.high is not None and not math.isnan(mark.low + mark.high):
+            low, high = frame.x(mark.low), frame.x(mark.high)
+            parts.append(
+                tag(
+                    "path",
+                    class_="whisker",
+                    d=f"M{low:.1f} {y:.1f}H{high:.1f}M{low:.1f} {y - 3.5:.1f}v7M{high:.1f} {y - 3.5:.1f}v7",
+                )
+            )
+    parts.append(tag("text", mark.text, class_="value", x=frame.right + 16, y=y + 4.2))
+    return tag("g", *parts)
+
+
+def slope(panels: Sequence[Panel], axis: Axis, *, title: str, description: str) -> Markup:
+    """Slope chart: one panel per repair, thin lines from before to after, a bold one for the mean."""
+    numbers = [v for p in panels for r in p.rays for v in (r.start, r.end)] + list(axis.include)
+    known = [v for v in numbers if math.isfinite(v)] or [0.0, 1.0]
+    ticks = nice_ticks(min(known), max(known), 5)
+    top, bottom, left = 58.0, 268.0, 58.0
+    gap = 24.0
+    wide = (WIDTH - left - gap * (len(panels) - 1)) / len(panels)
+    wide = min(wide, 300.0)
+
+    def y(value: float) -> float:
+        return bottom - (value - ticks[0]) / (ticks[-1] - ticks[0]) * (bottom - top)
+
+    parts = [tag("text", axis.label, class_="axis", x=0, y=14)]
+    right = left + len(panels) * wide + (len(panels) - 1) * gap
+    for tick in ticks:
+        look = "zero" if tick == 0 else "grid"
+        parts.append(tag("line", class_=look, x1=left, x2=right, y1=y(tick), y2=y(tick)))
+        parts.append(tag("text", axis.write(tick), class_="tick", x=left - 8, y=y(tick) + 4, text_anchor="end"))
+    for i, panel in enumerate(panels):
+        parts += _panel(panel, left + i * (wide + gap), wide, y, top, bottom, axis)
+    return _figure(parts, bottom + 34, title, description, "slope")
+
+
+def _panel(
+    panel: Panel, left: float, wide: float, y: Callable[[float], float], top: float, bottom: float, axis: Axis
+) -> list[Markup]:
+    a, b = left + 62, left + wide - 62
+    tone = panel.series.tone
+    parts = [
+        tag("rect", class_="panel", x=left, y=top - 6, width=wide, height=bottom - top + 12, rx=6),
+        tag("text", _clip(panel.title, wide - 70, 7.2), class_="label strong", x=left + 2, y=top - 17),
+        tag("text", panel.change, class_="value strong", x=left + wide - 2, y=top - 17, text_anchor="end"),
+        tag("text", "before", class_="tick", x=a, y=bottom + 24, text_anchor="middle"),
+        tag("text", "after", class_="tick", x=b, y=bottom + 24, text_anchor="middle"),
+    ]
+    for ray in panel.rays:
+        if math.isfinite(ray.start) and math.isfinite(ray.end):
+            line = tag("line", class_=f"ray {tone}", x1=a, x2=b, y1=y(ray.start), y2=y(ray.end))
+            parts.append(tag("g", tag("title", ray.tip or ray.label), line))
+    start, end = panel.mean
+    if math.isfinite(start) and math.isfinite(end):
+        before = Series(panel.series.run, "", "before", "t0", "ring")
+        parts.append(tag("line", class_=f"ray mean {tone}", x1=a, x2=b, y1=y(start), y2=y(end)))
+        parts.append(marker(before, a, y(start), 6.0))
+        parts.append(marker(panel.series, b, y(end), 6.0))
+        parts.append(
+            tag("text", axis.write(start), class_="value strong halo", x=a - 11, y=y(start) + 4.2, text_anchor="end")
+        )
+        parts.append(tag("text", axis.write(end), class_="value strong halo", x=b + 11, y=y(end) + 4.2))
+    return parts
