@@ -28,7 +28,7 @@ def test_the_gradient_vanishes(slow, dim, lam, dtype, bound):
 
 
 @pytest.mark.parametrize(
-    ("dim", "k", "s"), [(512, 2, 1), (512, 16, 400), (768, 6, 20), (768, 8, 1000), (1024, 8, 80), (1024, 3, 600)]
+    ("dim", "k", "s"), [(512, 2, 1), (512, 16, 400), (768, 6, 20), (768, 8, 500), (1024, 8, 80), (1024, 3, 1000)]
 )
 def test_equals_the_papers_formula(slow, dim, k, s):
     prompts, left, right = (slow.rows(10 + i, n, dim) for i, n in enumerate((k, s, s)))
@@ -47,7 +47,7 @@ def test_equals_the_papers_formula(slow, dim, k, s):
 def test_any_shape_equals_the_formula(slow, dim, k, s, lam, seed):
     prompts, left, right = (slow.rows(seed + i, n, dim) for i, n in enumerate((k, s, s)))
     matrix = CalibratedProjection(lam=lam).fit(prompts, left, right).matrix()
-    removed, pairs, expected = slow.matrices(prompts, left, right, lam)
+    _, _, expected = slow.matrices(prompts, left, right, lam)
     np.testing.assert_allclose(matrix, expected, atol=1e-8)
     assert abs(prompts @ matrix).max() <= 1e-10
 

@@ -7,23 +7,22 @@ the map sends to zero within rounding: it has no direction left, and is returned
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...arrays import FloatArray, blocks, check_vectors
+from ...arrays import FloatArray, blocks, check_vectors, unit_rows
 from ...errors import InputError, OperatorError
 from ...fingerprints import fingerprint
 
 if TYPE_CHECKING:
-    import torch
-
     from ...sources.encoders import Encoder
     from .wrapped import WrappedEncoder
 
@@ -97,7 +96,7 @@ class Diagnosis:
     retained_norm, smallest_retained_norm : float or None
         Mean and minimum of ``|operator(v)| / |v|`` over the given vectors.
     leakage : float or None
-        Share of the spread between held-out prompts that survives: 0 removed, 1 untouched.
+        Share of the spread between held-out prompts (as unit rows) that survives: 0 removed, 1 untouched.
     """
 
     rank: int
@@ -233,10 +232,6 @@ class LinearOperator:
         names = ("centre", "dense") if self.dense is not None else ("centre", "left", "right", "scale")
         return {name: array for name in names if (array := getattr(self, name)) is not None}
 
-    @overload
-    def __call__(self, vectors: torch.Tensor) -> torch.Tensor: ...
-    @overload
-    def __call__(self, vectors: ArrayLike) -> FloatArray: ...
     def __call__(self, vectors: Any) -> Any:
         """Apply to vectors ``[..., d]``, NumPy or torch; same dtype (and device) out, not renormalised.
 
@@ -264,7 +259,7 @@ class LinearOperator:
     def vanished(self, vectors: ArrayLike) -> NDArray[np.bool_]:
         """Which vectors ``[n, d]`` the operator sends to zero although they are not zero themselves: bool ``[n]``."""
         rows = np.atleast_2d(np.asarray(vectors))
-        return ~np.asarray(self(rows)).any(axis=-1) & rows.any(axis=-1)
+        return np.asarray(~np.any(self(rows), axis=-1) & np.any(rows, axis=-1))
 
     def matrix(self) -> F64:
         """The ``d x d`` linear part, float64: ``operator(v) == v @ matrix().T`` when the centre is zero."""
@@ -298,7 +293,7 @@ class LinearOperator:
             ratio = np.linalg.norm(self(rows), axis=1) / np.linalg.norm(rows, axis=1)
             retained, smallest = float(ratio.mean()), float(ratio.min())
         if held_out is not None:
-            rows = check_vectors(held_out, "held_out", dim=self.dim, minimum=2).astype(np.float64)
+            rows = unit_rows(check_vectors(held_out, "held_out", dim=self.dim, minimum=2)).astype(np.float64)
             before = np.linalg.norm(rows - rows.mean(axis=0))
             after = self(rows)
             leakage = float(np.linalg.norm(after - after.mean(axis=0)) / before) if before else float("nan")
@@ -396,7 +391,7 @@ class LinearOperator:
 
 def _vanishing(eps_compute: float, eps_given: float, dim: int) -> float:
     # Below this share of its length, what is left of a vector is the rounding of the product or of the input itself.
-    return max(8.0 * eps_compute * dim**0.5, eps_given)
+    return max(8.0 * eps_compute * math.sqrt(dim), eps_given)
 
 
 def _frozen(array: ArrayLike, name: str, ndim: int) -> F64:

@@ -48,9 +48,7 @@ def read_operator(path: Path | str) -> LinearOperator:
     except OperatorError as error:
         raise OperatorError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, FairVLError) as error:
-        raise OperatorError(
-            f"{path}: the header or the arrays are malformed ({error}). Save the operator anew."
-        ) from None
+        raise OperatorError(f"{path}: the header or arrays are malformed ({error}). Save the operator anew.") from None
     if operator.fingerprint != body.get("fingerprint"):
         raise OperatorError(
             f"{path}: the arrays do not belong to this header (fingerprint {operator.fingerprint}, header says "

@@ -39,7 +39,7 @@ class OrthogonalProjection:
     subspace : {"span", "centred", "pairs"}
         ``span`` (the paper): the span of the raw prompts; with the large mean that all CLIP texts share it removes
         content too. ``centred``: the span of prompts minus their mean. ``pairs``: the span of the pair differences
-        ``left - right``, or of all differences between prompts (the same space as ``centred``) where no pairs are given.
+        ``left - right``, or, without pairs, of all differences between prompts (the same space as ``centred``).
     rank_tolerance : float, optional
         Singular values at or below this share of the largest count as zero. By default ``max(k, d) * eps`` of the
         dtype given (float16 counts as float32), so that a prompt given twice changes nothing.
@@ -404,7 +404,7 @@ def _removed(
 
 def _thin_svd(rows: F64) -> tuple[F64, F64]:
     if len(rows) > 2 * rows.shape[1]:
-        rows = np.linalg.qr(rows, mode="r")
+        rows = np.asarray(np.linalg.qr(rows, mode="r"))
     _, values, basis = np.linalg.svd(rows, full_matrices=False)
     return values, basis
 

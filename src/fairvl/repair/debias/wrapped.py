@@ -49,8 +49,8 @@ class WrappedEncoder:
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Text vectors float32 ``[n, d]`` after the operator."""
         vectors = self._apply(self.encoder.encode_texts(texts))
-        zero = np.flatnonzero(~vectors.any(axis=1))
-        if len(zero):
+        zero = np.flatnonzero(~vectors.any(axis=1)).tolist()
+        if zero:
             self.vanished += [texts[i] for i in zero if texts[i] not in self.vanished]
             self._warn(f"{len(zero)} texts, first {texts[zero[0]]!r},")
         return vectors
