@@ -43,7 +43,7 @@ def check_encoder(
     --------
     >>> from fairvl.sources.encoders import FakeEncoder
     >>> check_encoder(FakeEncoder())[:2]
-    ('card', 'image: shape and dtype')
+    ('card', 'image: input not changed')
     """
     done: list[str] = []
     failed: list[str] = []
@@ -66,6 +66,8 @@ def check_encoder(
         sides.append(("image", encoder.encode_images, pictures))
     if "text" in encoder.card.modalities:
         sides.append(("text", encoder.encode_texts, list(TEXTS if texts is None else texts)))
+    if "image" in encoder.card.modalities:
+        check("image: input not changed", lambda: _unchanged(encoder, pictures))  # first: the others would hide it
     for side, encode, items in sides:
         check(f"{side}: shape and dtype", lambda e=encode, i=items: _shape(e(i), len(i), encoder.card))  # type: ignore[misc]
         check(f"{side}: empty list", lambda e=encode: _shape(e([]), 0, encoder.card))  # type: ignore[misc]
@@ -74,8 +76,6 @@ def check_encoder(
         check(f"{side}: batch of 32", lambda e=encode, i=items: _batches(e, i, tolerance))  # type: ignore[misc]
         check(f"{side}: inputs differ", lambda e=encode, i=items: _distinct(e(i)))  # type: ignore[misc]
         check(f"{side}: result is a copy", lambda e=encode, i=items: _fresh(e, i))  # type: ignore[misc]
-    if "image" in encoder.card.modalities:
-        check("image: input not changed", lambda: _unchanged(encoder, pictures))
     if "text" in encoder.card.modalities:
         check("text: one string refused", lambda: _refused(lambda: encoder.encode_texts("a person")))
     preprocess = getattr(encoder, "preprocess", None)
