@@ -206,6 +206,7 @@ def association_test(
         1 unless given or set by the preset.
     interval, level, draws, resample
         Bootstrap over the stimuli of the target sets, the attribute sets, or both, each set a stratum.
+        "bca" is the more accurate; both are calibrated in docs/validity.md.
     clusters
         Four sequences (for x, y, a, b; None where stimuli stand alone): the base word or template of each
         stimulus. Clusters are resampled and permuted whole: 150 sentences from 25 words are 25 units. The
@@ -258,7 +259,9 @@ def association_test(
         replicates = test.replicates(draws, seed, resample)
         undefined = undefined_share(replicates)
         jackknife = test.jackknife(resample) if interval == "bca" else None
-        low, high = bootstrap.interval(replicates, observed, level=level, method=interval, jackknife=jackknife)
+        low, high = bootstrap.interval(
+            replicates, observed, level=level, method=interval, jackknife=jackknife, units=test.smallest(resample)
+        )
         if undefined:
             notes.append(f"{undefined:.1%} of the bootstrap replicates have no spread and were left out")
     return AssociationResult(
@@ -385,7 +388,9 @@ def compare_associations(
         jackknife = None
         if interval == "bca":
             jackknife = tests[1].jackknife(resample) - tests[0].jackknife(resample)
-        low, high = bootstrap.interval(new - old, value, level=level, method=interval, jackknife=jackknife)
+        low, high = bootstrap.interval(
+            new - old, value, level=level, method=interval, jackknife=jackknife, units=tests[0].smallest(resample)
+        )
     note = "; ".join(dict.fromkeys(n for n in (first.note, second.note) if n))
     method = f"paired {interval} over {resample}"
     return Comparison(first, second, Estimate(value, low, high, first.n, level, method, note))
@@ -456,7 +461,9 @@ def single_category_test(
         replicates = resampled(moments, draws, _fixed(seed), ddof)
         undefined = undefined_share(replicates)
         jackknife = stratified_jackknife(left_out(moments, ddof)) if interval == "bca" else None
-        low, high = bootstrap.interval(replicates, observed, level=level, method=interval, jackknife=jackknife)
+        low, high = bootstrap.interval(
+            replicates, observed, level=level, method=interval, jackknife=jackknife, units=min(n_units)
+        )
     else:
         notes.append("an attribute set with one unit carries no interval")
     p, error = (np.where(undefined_rows, np.nan, [getattr(f, name) for f in found]) for name in ("p", "error"))
@@ -520,6 +527,9 @@ class _Test:
         if resample == "targets" or (resample == "both" and not targets):
             return targets
         return targets + tuple(i for i in (2, 3) if self.units[i] > 1)
+
+    def smallest(self, resample: Resampled) -> int:
+        return min(self.units[i] for i in self.strata(resample))
 
     def notes(self, resample: Resampled) -> list[str]:
         notes = []
