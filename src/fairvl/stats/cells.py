@@ -9,7 +9,7 @@ needs has one value per non-empty cell, with the cell's count as its multiplicit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -118,6 +118,16 @@ def draw(counts: IntArray, draws: int, rng: np.random.Generator) -> FloatArray:
     """`draws` multinomial resamples of cell counts, ``float64 [draws, c]``, each with the same total."""
     n = int(counts.sum())
     return rng.multinomial(n, counts / n, size=draws).astype(np.float64)
+
+
+def row_counts(n: int, draws: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+    """Blocks ``float64 [b, n]`` of how often each of n rows is drawn, for what depends on more than cells."""
+    block = max(1, BLOCK_ELEMENTS // n)
+    for start in range(0, draws, block):
+        b = min(block, draws - start)
+        drawn = rng.integers(n, size=(b, n))
+        drawn += n * np.arange(b)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,596 @@
+"""Who a ranking puts on top: MaxSkew@k, MinSkew@k, NDKL and Bias@k, each held against a stated target distribution.
+
+Conventions, the same for every function here. Rows without a group are left out before ranking. Exactly k rows are
+taken. ``ties="expected"`` (default) gives the rows that tie at the border their expected share of the remaining
+places, so that the order of the input never matters; ``ties="position"`` takes the earlier rows first, as a stable
+sort does. ``smoothing`` adds that many rows of every group to the top k (0: none); ``floor`` is the smallest share
+that enters a logarithm (0: none, so an absent group has skew -inf; 1/k and 1e-10 are in use elsewhere and give other
+numbers). Skews are in nats.
+
+Geyik, Ambler and Kenthapadi (2019), "Fairness-Aware Ranking in Search & Recommendation Systems with Application to
+LinkedIn Talent Search" (Skew, MaxSkew, MinSkew, NDKL). Wang, Liu and Wang (2021), "Are Gender-Neutral Queries Really
+Gender-Neutral?" (Bias@K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import GroupError, InputError
+from ..stats.cells import FloatArray, IntArray, Resampled, Resampling, Seed, row_counts, summarise, without_interval
+from ..stats.codes import GroupCodes
+from ..stats.estimate import Estimate
+from ..stats.shares import Target, TargetLike
+
+Ties: TypeAlias = Literal["expected", "position"]
+SKEW_METRICS = ("max_skew", "min_skew", "bias_at_k", "ndkl")
+
+
+def max_skew(
+    scores: ArrayLike,
+    groups: Any,
+    *,
+    k: int,
+    target: TargetLike = "population",
+    ties: Ties = "expected",
+    smoothing: float = 0.0,
+    floor: float = 0.0,
+) -> float:
+    """Largest log ratio of a group's share in the top k to its target share, in nats; 0 when the shares agree.
+
+    Parameters
+    ----------
+    scores
+        ``[n]``, higher is ranked first.
+    groups
+        ``[n]`` labels, a mapping or frame of columns (crossed), or `GroupCodes`.
+    k
+        Places looked at, 1 to n.
+    target
+        ``"population"`` (all ranked rows), ``"uniform"``, or shares per group.
+    ties, smoothing, floor
+        See the module.
+
+    Raises
+    ------
+    InputError
+        k outside 1..n, scores that are not finite numbers, lengths that differ.
+    GroupError
+        No row has a group, or a group has a target share of 0.
+
+    Examples
+    --------
+    >>> round(max_skew([4, 3, 2, 1], ["f", "f", "m", "m"], k=2), 4)  # ln(1 / 0.5)
+    0.6931
+    """
+    return float(_skews(scores, groups, k, target, ties, smoothing, floor).max())
+
+
+def min_skew(
+    scores: ArrayLike,
+    groups: Any,
+    *,
+    k: int,
+    target: TargetLike = "population",
+    ties: Ties = "expected",
+    smoothing: float = 0.0,
+    floor: float = 0.0,
+) -> float:
+    """Smallest log ratio of a group's share in the top k to its target share, in nats; -inf when a group is absent.
+
+    Parameters as in `max_skew`.
+
+    Examples
+    --------
+    >>> min_skew([4, 3, 2, 1], ["f", "f", "m", "m"], k=2)
+    -inf
+    >>> round(min_skew([4, 3, 2, 1], ["f", "f", "m", "m"], k=2, floor=1 / 2), 4)
+    0.0
+    """
+    return float(_skews(scores, groups, k, target, ties, smoothing, floor).min())
+
+
+def ndkl(
+    scores: ArrayLike,
+    groups: Any,
+    *,
+    target: TargetLike = "population",
+    k: int | None = None,
+    ties: Ties = "expected",
+    floor: float = 0.0,
+) -> float:
+    """Normalised discounted KL divergence of every top i from the target, in nats; 0 when all agree.
+
+    ``(1 / Z) sum_i KL(top-i shares || target) / log2(i + 1)`` with ``Z = sum_i 1 / log2(i + 1)``, i from 1 to n (or
+    to `k`). A group that is not among the top i contributes 0 to its divergence. Parameters as in `max_skew`.
+
+    Examples
+    --------
+    >>> round(ndkl([4, 3, 2, 1], ["f", "m", "f", "m"]), 4)
+    0.2816
+    """
+    ranked = _Ranked.of(np.asarray(scores), groups, target, ties)
+    members = ranked.members(ranked.scores[0])
+    depth = len(members) if k is None else _check_k(k, len(members))
+    return float(_ndkl(members[:depth], ranked.target.shares(ranked.groups), floor))
+
+
+def bias_at_k(
+    scores: ArrayLike, groups: Any, *, k: int, orientation: tuple[Any, Any], ties: Ties = "expected"
+) -> float:
+    """Mean over queries of (first - second) / (first + second) among the top k, a share from -1 to 1.
+
+    With ``orientation=("male", "female")`` this is Bias@K: positive when men are on top more. Rows of other groups
+    take up places and count for neither side; a query with neither side counts 0, as published.
+
+    Parameters
+    ----------
+    scores
+        ``[n]``, or ``[q, n]`` for several queries over the same rows.
+    orientation
+        The two groups, the first counted as positive.
+
+    Examples
+    --------
+    >>> bias_at_k([4, 3, 2, 1], ["m", "m", "f", "m"], k=3, orientation=("m", "f"))
+    0.3333333333333333
+    """
+    ranked = _Ranked.of(np.asarray(scores), groups, "population", ties)
+    _check_k(k, len(ranked.groups))
+    tops = np.stack([ranked.members(row)[:k].sum(axis=0) for row in ranked.scores])
+    return float(_bias(tops, _sides(ranked.groups, orientation)).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class RankingFrame:
+    """Ranking metrics per query and their mean over queries, with intervals over images.
+
+    ``by_query[metric][query]`` and ``mean[metric]``; `groups` are the labels, `k` and `target` what they are held
+    against. In a difference every number is after minus before.
+    """
+
+    by_query: Mapping[str, Mapping[str, Estimate]]
+    mean: Mapping[str, Estimate]
+    groups: tuple[str, ...]
+    k: int
+    target: Target
+    ties: Ties
+    method: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class RankingComparison:
+    """The same rankings before and after, and after minus before from paired resamples."""
+
+    before: RankingFrame
+    after: RankingFrame
+    difference: RankingFrame
+
+
+def skew_over_queries(
+    scores: ArrayLike,
+    groups: Any,
+    *,
+    k: int,
+    target: TargetLike = "population",
+    queries: Sequence[str] | None = None,
+    metrics: Sequence[str] = ("max_skew", "min_skew"),
+    orientation: tuple[Any, Any] | None = None,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    seed: Seed = 0,
+    interval: Literal["percentile", "bca"] = "bca",
+    ties: Ties = "expected",
+    smoothing: float = 0.0,
+    floor: float = 0.0,
+) -> RankingFrame:
+    """Ranking metrics of many queries over the same images, and their means, with a bootstrap over the images.
+
+    Every resample draws n images with replacement, once for all queries, ranks them again, takes the top k of n and
+    holds them against the target of the resample. MaxSkew is a maximum, so resampling shifts it upwards;
+    ``interval="bca"`` (default) takes that shift out to first order, ``"percentile"`` does not.
+
+    Parameters
+    ----------
+    scores
+        ``[q, n]``, one row per query.
+    queries
+        Names of the queries; their numbers by default.
+    metrics
+        Any of "max_skew", "min_skew", "bias_at_k" (needs `orientation`), "ndkl" (one ranking per query and draw:
+        seconds per query at n = 10,000).
+    n_boot, level, seed, interval
+        Resamples; 0 gives no intervals.
+
+    Examples
+    --------
+    >>> scores = np.random.default_rng(0).normal(size=(3, 200))
+    >>> frame = skew_over_queries(scores, ["f", "m"] * 100, k=50, n_boot=200)
+    >>> sorted(frame.mean), len(frame.by_query["max_skew"])
+    (['max_skew', 'min_skew'], 3)
+    """
+    plan = _Plan(k, tuple(metrics), orientation, ties, smoothing, floor, Resampling(n_boot, level, seed, interval))
+    ranked = _Ranked.of(np.asarray(scores), groups, target, ties)
+    return _frames([ranked], plan, queries)[0]
+
+
+def compare_skew(
+    scores_before: ArrayLike,
+    scores_after: ArrayLike,
+    groups: Any,
+    *,
+    k: int,
+    target: TargetLike = "population",
+    queries: Sequence[str] | None = None,
+    metrics: Sequence[str] = ("max_skew", "min_skew"),
+    orientation: tuple[Any, Any] | None = None,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    seed: Seed = 0,
+    interval: Literal["percentile", "bca"] = "bca",
+    ties: Ties = "expected",
+    smoothing: float = 0.0,
+    floor: float = 0.0,
+) -> RankingComparison:
+    """`skew_over_queries` before and after, and after minus before with the same images in every resample."""
+    plan = _Plan(k, tuple(metrics), orientation, ties, smoothing, floor, Resampling(n_boot, level, seed, interval))
+    arms = [_Ranked.of(np.asarray(s), groups, target, ties) for s in (scores_before, scores_after)]
+    if arms[0].scores.shape != arms[1].scores.shape:
+        raise InputError(f"scores of shapes {arms[0].scores.shape} and {arms[1].scores.shape}; expected equal shapes.")
+    before, after, difference = _frames(arms, plan, queries)
+    return RankingComparison(before, after, difference)
+
+
+# -- one ranking -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """Scores [q, n] and groups of the rows that have one."""
+
+    scores: FloatArray
+    groups: GroupCodes
+    target: Target
+    ties: Ties
+    left_out: int
+
+    @classmethod
+    def of(cls, scores: NDArray[Any], groups: Any, target: TargetLike, ties: Ties) -> _Ranked:
+        goal = Target.of(target)
+        codes = goal.encode(groups)
+        if ties not in ("expected", "position"):
+            raise InputError(f"ties={ties!r}; expected 'expected' or 'position'.")
+        if scores.dtype.kind not in "fiub":
+            raise InputError(f"scores of dtype {scores.dtype}; expected numbers.")
+        table = np.atleast_2d(scores.astype(np.float64) if scores.dtype.kind != "f" else scores)
+        if table.ndim != 2 or not len(table) or table.shape[1] != len(codes):
+            raise InputError(
+                f"scores of shape {scores.shape} for {len(codes)} rows of groups; expected [n] or [queries, n]."
+            )
+        known = codes.codes >= 0
+        if not known.any():
+            raise GroupError(f"none of {len(codes)} rows has a group; expected at least one label.")
+        if not known.all():
+            table, codes = table[:, known], codes.take(known)
+        if not np.isfinite(table).all():
+            raise InputError(f"{np.count_nonzero(~np.isfinite(table))} scores are NaN or infinite; expected numbers.")
+        return cls(table, codes, goal, ties, int(np.count_nonzero(~known)))
+
+    def order(self, scores: FloatArray) -> IntArray:
+        return np.argsort(-scores, kind="stable")
+
+    def blocks(self, ordered: FloatArray) -> IntArray | None:
+        """First place of each run of equal scores; None without ties, or where position breaks them."""
+        if self.ties == "position":
+            return None
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        return None if len(starts) == len(ordered) else starts
+
+    def members(self, scores: FloatArray) -> FloatArray:
+        """Expected membership of each place, ``[n, g]``: one group without ties, shares of the tied rows with them."""
+        order = self.order(scores)
+        members = np.zeros((len(order), len(self.groups.labels)))
+        members[np.arange(len(order)), self.groups.codes[order]] = 1.0
+        starts = self.blocks(scores[order])
+        if starts is None:
+            return members
+        sizes = np.diff(np.append(starts, len(order)))
+        return np.repeat(np.add.reduceat(members, starts, axis=0) / sizes[:, None], sizes, axis=0)
+
+
+def _check_k(k: int, n: int) -> int:
+    if isinstance(k, bool) or int(k) != k or not 1 <= k <= n:
+        raise InputError(f"k={k} for {n} ranked rows; expected a whole number from 1 to {n}.")
+    return int(k)
+
+
+def _skews(
+    scores: ArrayLike, groups: Any, k: int, target: TargetLike, ties: Ties, smoothing: float, floor: float
+) -> FloatArray:
+    """Skew of every group that has a target share, [g]."""
+    array = np.asarray(scores)
+    if array.ndim != 1:
+        raise InputError(f"scores of shape {array.shape}; expected [n]. For several queries use skew_over_queries.")
+    ranked = _Ranked.of(array, groups, target, ties)
+    top = ranked.members(ranked.scores[0])[: _check_k(k, len(ranked.groups))].sum(axis=0)
+    skews = _log_ratio(top[None], ranked.target.shares(ranked.groups)[None], smoothing, floor)[0]
+    return np.asarray(skews[~np.isnan(skews)])
+
+
+def _log_ratio(tops: FloatArray, target: FloatArray, smoothing: float, floor: float) -> FloatArray:
+    """ln(share in the top / target share), [..., g]; NaN for a group that is neither wanted nor there."""
+    if not (smoothing >= 0 and 0 <= floor < 1):
+        raise InputError(f"smoothing={smoothing}, floor={floor}; expected smoothing >= 0 and a floor from 0 to 1.")
+    if ((target == 0) & (tops > 0)).any():
+        raise GroupError("a group has a target share of 0 but is in the data; leave its rows out or give it a share.")
+    filled = tops + smoothing
+    shares = np.maximum(filled / filled.sum(axis=-1, keepdims=True), floor)
+    wanted = target > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skews: FloatArray = np.where(wanted, np.log(shares) - np.log(np.where(wanted, target, 1.0)), np.nan)
+    return skews
+
+
+def _ndkl(members: FloatArray, target: FloatArray, floor: float) -> float:
+    places = np.arange(1, len(members) + 1)
+    if ((target == 0) & (members.sum(axis=0) > 0)).any():
+        raise GroupError("a group has a target share of 0 but is in the data; leave its rows out or give it a share.")
+    shares = np.cumsum(members, axis=0)
+    shares /= places[:, None]
+    if floor:
+        np.maximum(shares, floor, out=shares)
+    logs = np.log(np.where(shares > 0, shares, 1.0))
+    logs -= np.log(np.where(target > 0, target, 1.0))
+    discounts = 1.0 / np.log2(places + 1.0)
+    return float((shares * logs).sum(axis=1) @ discounts / discounts.sum())
+
+
+def _sides(groups: GroupCodes, orientation: tuple[Any, Any] | None) -> tuple[int, int]:
+    if orientation is None or isinstance(orientation, str) or len(orientation) != 2:
+        raise InputError(
+            f"orientation={orientation!r}; bias_at_k needs the two groups, for example ('male', 'female')."
+        )
+    places = []
+    for label in map(str, orientation):
+        if label not in groups.labels:
+            raise GroupError(f"orientation names {label!r}; expected two of {list(groups.labels)}.")
+        places.append(groups.labels.index(label))
+    if places[0] == places[1]:
+        raise GroupError(f"orientation names {orientation[0]!r} twice; expected two different groups.")
+    return places[0], places[1]
+
+
+def _bias(tops: FloatArray, sides: tuple[int, int]) -> FloatArray:
+    first, second = tops[..., sides[0]], tops[..., sides[1]]
+    both = first + second
+    return np.asarray(np.divide(first - second, both, out=np.zeros_like(both), where=both > 0))
+
+
+# -- many rankings, resampled ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    k: int
+    metrics: tuple[str, ...]
+    orientation: tuple[Any, Any] | None
+    ties: Ties
+    smoothing: float
+    floor: float
+    resampling: Resampling
+
+    def __post_init__(self) -> None:
+        if not self.metrics or set(self.metrics) - set(SKEW_METRICS):
+            raise InputError(f"metrics={self.metrics}; expected some of {SKEW_METRICS}.")
+
+
+def _values(tops: FloatArray, target: FloatArray, plan: _Plan, groups: GroupCodes) -> FloatArray:
+    """Metrics of top counts [..., g], without ndkl: [..., metrics]."""
+    skews = _log_ratio(tops, target, plan.smoothing, plan.floor)
+    columns = []
+    for name in plan.metrics:
+        if name == "max_skew":
+            columns.append(np.fmax.reduce(skews, axis=-1))
+        elif name == "min_skew":
+            columns.append(np.fmin.reduce(skews, axis=-1))
+        elif name == "bias_at_k":
+            columns.append(_bias(tops, _sides(groups, plan.orientation)))
+    return np.stack(columns, axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Top:
+    """The upper part of one query's ranking: rows in order, their memberships, runs of equal scores."""
+
+    rows: IntArray
+    onehot: FloatArray
+    starts: IntArray | None
+
+    def counts(self, weights: FloatArray, k: int) -> FloatArray | None:
+        """Group counts ``[b, g]`` of the top k of resamples ``[b, n]``; None where these rows do not fill k places."""
+        drawn = weights[:, self.rows]
+        if self.starts is None:
+            filled = np.cumsum(drawn, axis=1)
+            if filled[:, -1].min() < k:
+                return None
+            np.minimum(filled, k, out=filled)
+            filled[:, 1:] -= filled[:, :-1].copy()
+            return np.asarray(filled @ self.onehot)
+        runs = np.add.reduceat(drawn, self.starts, axis=1)
+        filled = np.minimum(np.cumsum(runs, axis=1), k)
+        if filled[:, -1].min() < k:
+            return None
+        filled[:, 1:] -= filled[:, :-1].copy()
+        share = np.divide(filled, runs, out=np.zeros_like(runs), where=runs > 0)
+        sizes = np.diff(np.append(self.starts, len(self.rows)))
+        return np.asarray((drawn * np.repeat(share, sizes, axis=1)) @ self.onehot)
+
+
+def _tops(ranked: _Ranked, k: int) -> Iterator[tuple[_Top, _Top]]:
+    """Per query, the part of the ranking that nearly every resample's top k lies in, and the whole."""
+    n, g = len(ranked.groups), len(ranked.groups.labels)
+    for scores in ranked.scores:
+        order = ranked.order(scores)
+        onehot = np.zeros((n, g))
+        onehot[np.arange(n), ranked.groups.codes[order]] = 1.0
+        starts = ranked.blocks(scores[order])
+        depth = min(n, int(k + 8 * np.sqrt(k) + 16))
+        if starts is not None:  # a run of equal scores is never cut
+            ends = np.append(starts[1:], n)
+            depth = int(ends[np.searchsorted(ends, depth)])
+        short = None if starts is None else starts[starts < depth]
+        yield _Top(order[:depth], onehot[:depth], short), _Top(order, onehot, starts)
+
+
+def _resampled(arms: list[_Ranked], plan: _Plan) -> FloatArray:
+    """Replicates ``[draws, arms, queries, metrics]``."""
+    ranked = arms[0]
+    n, g = len(ranked.groups), len(ranked.groups.labels)
+    onehot = np.zeros((n, g))
+    onehot[np.arange(n), ranked.groups.codes] = 1.0
+    tops = [list(_tops(arm, plan.k)) for arm in arms]
+    rng = np.random.default_rng(plan.resampling.seed)
+    blocks = []
+    for weights in row_counts(n, plan.resampling.draws, rng):
+        if ranked.target.kind == "population":
+            target = weights @ onehot / n
+        else:
+            target = np.broadcast_to(ranked.target.shares(ranked.groups), (len(weights), g))
+        block = np.empty((len(weights), len(arms), len(ranked.scores), len(plan.metrics)))
+        for a, queries in enumerate(tops):
+            for q, (short, whole) in enumerate(queries):
+                counts = short.counts(weights, plan.k)
+                if counts is None:
+                    counts = whole.counts(weights, plan.k)
+                assert counts is not None
+                columns = [i for i, name in enumerate(plan.metrics) if name != "ndkl"]
+                if columns:
+                    block[:, a, q, columns] = _values(counts, target, plan, ranked.groups)
+                if "ndkl" in plan.metrics:
+                    values = [_resampled_ndkl(arms[a], q, w, t, plan) for w, t in zip(weights, target, strict=True)]
+                    block[:, a, q, plan.metrics.index("ndkl")] = values
+        blocks.append(block)
+    return np.concatenate(blocks)
+
+
+def _resampled_ndkl(arm: _Ranked, query: int, weights: FloatArray, target: FloatArray, plan: _Plan) -> float:
+    rows = np.repeat(np.arange(len(weights)), weights.astype(np.int64))
+    resample = _Ranked(arm.scores[:, rows], arm.groups.take(rows), arm.target, arm.ties, 0)
+    return _ndkl(resample.members(resample.scores[query]), target, plan.floor)
+
+
+def _observed(arms: list[_Ranked], plan: _Plan) -> FloatArray:
+    """The metrics of the data, ``[arms, queries, metrics]``."""
+    target = arms[0].target.shares(arms[0].groups)
+    out = np.empty((len(arms), len(arms[0].scores), len(plan.metrics)))
+    for a, arm in enumerate(arms):
+        for q, scores in enumerate(arm.scores):
+            members = arm.members(scores)
+            columns = [i for i, name in enumerate(plan.metrics) if name != "ndkl"]
+            if columns:
+                out[a, q, columns] = _values(members[: plan.k].sum(axis=0), target, plan, arm.groups)
+            if "ndkl" in plan.metrics:
+                out[a, q, plan.metrics.index("ndkl")] = _ndkl(members, target, plan.floor)
+    return out
+
+
+def _jackknife(arms: list[_Ranked], plan: _Plan) -> FloatArray:
+    """The metrics with one image left out, ``[n, arms, queries, metrics]``; ties broken by position.
+
+    Leaving out a row below the top k changes the target only; leaving out one above also lets the next row in. So a
+    query has two values per group.
+    """
+    groups = arms[0].groups
+    n, g = len(groups), len(groups.labels)
+    out = np.empty((n, len(arms), len(arms[0].scores), len(plan.metrics)))
+    counts = groups.counts.astype(np.float64)
+    without = counts[None] - np.eye(g)
+    if arms[0].target.kind == "population":
+        target = np.maximum(without, 0.0) / (n - 1)
+    else:
+        target = np.broadcast_to(arms[0].target.shares(groups), (g, g))
+    for a, arm in enumerate(arms):
+        for q, scores in enumerate(arm.scores):
+            order = arm.order(scores)
+            top = np.bincount(groups.codes[order[: plan.k]], minlength=g).astype(np.float64)
+            below = np.broadcast_to(top, (g, g))
+            entering = np.eye(g)[groups.codes[order[plan.k]]] if plan.k < n else np.zeros(g)
+            above = np.maximum(top[None] - np.eye(g) + entering, 0.0)
+            inside = np.zeros(n, dtype=bool)
+            inside[order[: plan.k]] = True
+            present = [i for i in range(g) if counts[i] > 0]
+            table = np.full((2, g, len(plan.metrics)), np.nan)
+            for side, tops in enumerate((below, above)):
+                for i in present:
+                    if side == 0 and counts[i] == top[i]:
+                        continue  # every member is in the top
+                    if side == 1 and top[i] == 0:
+                        continue
+                    table[side, i] = _values(tops[i], target[i], plan, groups)
+            out[:, a, q] = table[inside.astype(np.int64), groups.codes]
+    return out
+
+
+def _frames(arms: list[_Ranked], plan: _Plan, queries: Sequence[str] | None) -> list[RankingFrame]:
+    """One frame per arm and, with two arms, the frame of their difference."""
+    ranked = arms[0]
+    n_queries = len(ranked.scores)
+    names = [str(i) for i in range(n_queries)] if queries is None else [str(q) for q in queries]
+    if len(names) != n_queries or len(set(names)) != n_queries:
+        raise InputError(f"{len(names)} query names for {n_queries} rows of scores; expected one distinct name each.")
+    _check_k(plan.k, len(ranked.groups))
+    if plan.resampling.method == "bca" and "ndkl" in plan.metrics and plan.resampling.draws:
+        raise InputError("ndkl has no closed-form jackknife; use interval='percentile' with it.")
+
+    def flat(values: FloatArray) -> FloatArray:
+        """[..., arms, queries, metrics] to a vector of all numbers, means over queries first."""
+        every = np.concatenate([values.mean(axis=-2, keepdims=True), values], axis=-2)
+        if len(arms) == 2:
+            difference = every[..., 1:2, :, :] - every[..., 0:1, :, :]
+            every = np.concatenate([every, difference], axis=-3)
+        return every.reshape(*every.shape[:-3], -1)
+
+    with np.errstate(invalid="ignore"):  # -inf minus -inf, where a group is absent in both arms
+        observed = flat(_observed(arms, plan))
+        if plan.resampling.draws:
+            jackknife = flat(_jackknife(arms, plan)) if plan.resampling.method == "bca" else None
+            values = summarise(observed, flat(_resampled(arms, plan)), plan.resampling, "images", jackknife)
+        else:
+            values = without_interval(observed, plan.resampling)
+    return [_frame(values, arm, names, ranked, plan) for arm in range(3 if len(arms) == 2 else 1)]
+
+
+def _frame(values: Resampled, arm: int, names: list[str], ranked: _Ranked, plan: _Plan) -> RankingFrame:
+    n = len(ranked.groups)
+    m = len(plan.metrics)
+    offset = arm * (len(names) + 1) * m
+
+    def estimate(place: int) -> Estimate:
+        absent = np.isinf(values.observed[offset + place])
+        return values.estimate(offset + place, n, "a group is absent from the top k; see floor=" if absent else "")
+
+    mean = {metric: estimate(i) for i, metric in enumerate(plan.metrics)}
+    by_query = {
+        metric: MappingProxyType({name: estimate((q + 1) * m + i) for q, name in enumerate(names)})
+        for i, metric in enumerate(plan.metrics)
+    }
+    notes = list(ranked.groups.notes)
+    if ranked.left_out:
+        notes.append(f"{ranked.left_out} rows without a group were left out before ranking")
+    return RankingFrame(
+        MappingProxyType(by_query),
+        MappingProxyType(mean),
+        ranked.groups.labels,
+        plan.k,
+        ranked.target,
+        plan.ties,
+        values.method,
+        tuple(notes),
+    )
