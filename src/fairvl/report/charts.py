@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from .pairing import Series
-from .vocabulary import number
+from .vocabulary import THIN, number
 
 WIDTH = 960
-LABEL = 270
-RIGHT = 250
+LABEL = 250
+RIGHT = 215  # room for the values
+RIGHT_WITH_P = 300  # and for p-values beside them
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Mark:
     low: float | None = None
     high: float | None = None
     text: str = ""
+    p: str = ""
     tip: str = ""
 
 
@@ -46,13 +48,28 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """A horizontal axis: its label, how its ticks are written, what it must include, and hard bounds."""
+    """A horizontal axis: its label, its kind ("plain", "percent", "points"), what it must include, and hard bounds."""
 
     label: str
-    write: Callable[[float], str] = number
+    kind: str = "plain"
     include: tuple[float, ...] = (0.0,)
     bounds: tuple[float, float] = (-math.inf, math.inf)
     zero: bool = True
+
+    def tick(self, value: float, step: float) -> str:
+        """A tick label with as many digits as the step between ticks needs."""
+        scaled = step if self.kind == "plain" else 100 * step
+        digits = next((d for d in range(7) if abs(round(scaled, d) - scaled) < 1e-9 * max(1.0, scaled)), 7)
+        return self._write(value, digits)
+
+    def text(self, value: float) -> str:
+        """A value as it is written beside a mark."""
+        return self._write(value, 2 if self.kind == "plain" else 1)
+
+    def _write(self, value: float, digits: int) -> str:
+        if self.kind == "plain":
+            return number(value, digits)
+        return number(100 * value, digits) + (f"{THIN}%" if self.kind == "percent" else "")
 
 
 @dataclass(frozen=True)
@@ -168,7 +185,8 @@ class _Frame:
             x = self.x(tick)
             zero = tick == 0 and self.axis.zero
             parts.append(tag("line", class_="zero" if zero else "grid", x1=x, x2=x, y1=top, y2=bottom))
-            parts.append(tag("text", self.axis.write(tick), class_="tick", x=x, y=bottom + 17, text_anchor="middle"))
+            text = self.axis.tick(tick, self.ticks[1] - self.ticks[0])
+            parts.append(tag("text", text, class_="tick", x=x, y=bottom + 17, text_anchor="middle"))
         middle = (self.left + self.right) / 2
         parts.append(tag("text", self.axis.label, class_="axis", x=middle, y=bottom + 36, text_anchor="middle"))
         return parts
@@ -207,9 +225,14 @@ def _row_label(line: Line, y: float, height: float) -> list[Markup]:
 
 def forest(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
     """Forest plot: one row per measurement, one interval per series, the numbers at the right."""
-    frame = _Frame(lines, axis, LABEL, WIDTH - RIGHT)
+    with_p = any(m.p for line in lines for m in line.marks)
+    frame = _Frame(lines, axis, LABEL, WIDTH - (RIGHT_WITH_P if with_p else RIGHT))
     parts: list[Markup] = []
     y = 6.0
+    if with_p:
+        parts.append(tag("text", "value (interval)", class_="tick", x=frame.right + 16, y=y + 8))
+        parts.append(tag("text", "p / corrected p", class_="tick", x=WIDTH, y=y + 8, text_anchor="end"))
+        y += 16
     for i, line in enumerate(lines):
         if line.heading:
             height = 34.0
@@ -242,6 +265,8 @@ def _interval(frame: _Frame, mark: Mark, y: float) -> Markup:
                 parts.append(tag("line", class_=f"bar-ci {tone}", x1=end, x2=end, y1=y - 3.5, y2=y + 3.5))
         parts.append(marker(mark.series, frame.x(mark.value), y))
     parts.append(tag("text", mark.text, class_="value", x=frame.right + 16, y=y + 4.2))
+    if mark.p:
+        parts.append(tag("text", mark.p, class_="value", x=WIDTH, y=y + 4.2, text_anchor="end"))
     return tag("g", *parts)
 
 
@@ -251,33 +276,31 @@ def dots(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> 
     parts: list[Markup] = []
     y = 6.0
     for line in lines:
-        height = 40.0 if line.strong else 21.0
+        step = 17.0
+        height = step * len(line.marks) + 16 if line.strong else 21.0
         middle = y + height / 2
         if line.strong:
-            parts.append(tag("rect", class_="highlight", x=0, y=y + 3, width=WIDTH, height=height - 6, rx=5))
+            parts.append(tag("rect", class_="highlight", x=0, y=y + 2, width=WIDTH, height=height - 4, rx=5))
             parts.append(tag("text", _clip(line.label, LABEL - 24), class_="label strong", x=10, y=middle + 4.5))
+            parts += [_interval(frame, m, y + 8 + step * (j + 0.5)) for j, m in enumerate(line.marks)]
         else:
             parts += _row_label(line, y, height)
-        known = [m for m in line.marks if math.isfinite(m.value)]
-        if known:
-            xs = [frame.x(m.value) for m in known]
-            parts.append(tag("line", class_="join", x1=min(xs), x2=max(xs), y1=middle, y2=middle))
-        for mark in known:
-            inside = [tag("title", mark.tip)] if mark.tip else []
-            if line.strong and mark.low is not None and mark.high is not None and not math.isnan(mark.low + mark.high):
-                ends = frame.x(mark.low), frame.x(mark.high)
-                inside.append(
-                    tag("line", class_=f"bar-ci {mark.series.tone}", x1=ends[0], x2=ends[1], y1=middle, y2=middle)
-                )
-            parts.append(
-                tag("g", *inside, marker(mark.series, frame.x(mark.value), middle, 6.0 if line.strong else 4.5))
-            )
-        text = "  \u2192  ".join(m.text for m in line.marks if m.text)
-        parts.append(
-            tag("text", text, class_="value strong" if line.strong else "value", x=frame.right + 16, y=middle + 4.2)
-        )
+            parts += _strip(frame, [m for m in line.marks if math.isfinite(m.value)], middle)
+            text = " \u2192 ".join(m.text for m in line.marks if m.text)
+            parts.append(tag("text", _clip(text, RIGHT - 8), class_="value", x=frame.right + 16, y=middle + 4.2))
         y += height
     return _figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "dots")
+
+
+def _strip(frame: _Frame, marks: Sequence[Mark], y: float) -> list[Markup]:
+    if not marks:
+        return []
+    xs = [frame.x(m.value) for m in marks]
+    parts = [tag("line", class_="join", x1=min(xs), x2=max(xs), y1=y, y2=y)]
+    for mark, x in zip(marks, xs, strict=True):
+        inside = [tag("title", mark.tip)] if mark.tip else []
+        parts.append(tag("g", *inside, marker(mark.series, x, y, 4.5)))
+    return parts
 
 
 def bars(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
@@ -302,7 +325,7 @@ def bars(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> 
             parts.append(
                 tag(
                     "line",
-                    tag("title", f"chance {axis.write(line.reference)}"),
+                    tag("title", f"chance {axis.text(line.reference)}"),
                     class_="reference",
                     x1=x,
                     x2=x,
@@ -343,20 +366,29 @@ def slope(panels: Sequence[Panel], axis: Axis, *, title: str, description: str) 
     ticks = nice_ticks(min(known), max(known), 5)
     top, bottom, left = 58.0, 268.0, 58.0
     gap = 24.0
-    wide = (WIDTH - left - gap * (len(panels) - 1)) / len(panels)
+    wide = (WIDTH - 2 - left - gap * (len(panels) - 1)) / len(panels)
     wide = min(wide, 300.0)
 
     def y(value: float) -> float:
         return bottom - (value - ticks[0]) / (ticks[-1] - ticks[0]) * (bottom - top)
 
     parts = [tag("text", axis.label, class_="axis", x=0, y=14)]
-    right = left + len(panels) * wide + (len(panels) - 1) * gap
+    lefts = [left + i * (wide + gap) for i in range(len(panels))]
     for tick in ticks:
         look = "zero" if tick == 0 else "grid"
-        parts.append(tag("line", class_=look, x1=left, x2=right, y1=y(tick), y2=y(tick)))
-        parts.append(tag("text", axis.write(tick), class_="tick", x=left - 8, y=y(tick) + 4, text_anchor="end"))
+        parts += [tag("line", class_=look, x1=x, x2=x + wide, y1=y(tick), y2=y(tick)) for x in lefts]
+        parts.append(
+            tag(
+                "text",
+                axis.tick(tick, ticks[1] - ticks[0]),
+                class_="tick",
+                x=left - 8,
+                y=y(tick) + 4,
+                text_anchor="end",
+            )
+        )
     for i, panel in enumerate(panels):
-        parts += _panel(panel, left + i * (wide + gap), wide, y, top, bottom, axis)
+        parts += _panel(panel, lefts[i], wide, y, top, bottom, axis)
     return _figure(parts, bottom + 34, title, description, "slope")
 
 
@@ -383,7 +415,7 @@ def _panel(
         parts.append(marker(before, a, y(start), 6.0))
         parts.append(marker(panel.series, b, y(end), 6.0))
         parts.append(
-            tag("text", axis.write(start), class_="value strong halo", x=a - 11, y=y(start) + 4.2, text_anchor="end")
+            tag("text", axis.text(start), class_="value strong halo", x=a - 11, y=y(start) + 4.2, text_anchor="end")
         )
-        parts.append(tag("text", axis.write(end), class_="value strong halo", x=b + 11, y=y(end) + 4.2))
+        parts.append(tag("text", axis.text(end), class_="value strong halo", x=b + 11, y=y(end) + 4.2))
     return parts

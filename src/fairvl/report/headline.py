@@ -7,13 +7,13 @@ mean over tests or queries; the sentence beside them says how many of these chan
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from ..findings import Finding
-from .pairing import Comparison, Measurement
+from .changes import Change, Family, change_of, families, treated_attributes, utility_changes
+from .pairing import Comparison
 from .vocabulary import (
     ALL_GROUPS,
     SMALL_CELL,
@@ -44,148 +44,31 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One cell of the scoreboard: the value, how it changed, and whether that is clear."""
+
+    value: str
+    change: str = ""
+    certainty: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Measures by repairs: the whole result in one small table."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
 class Headline:
-    """The headline, the sentences under it, and the key figures."""
+    """The headline, the key figures, the sentences under it, and the scoreboard of a repaired run."""
 
     text: str
     sentences: tuple[str, ...]
     cards: tuple[Card, ...]
-
-
-@dataclass(frozen=True)
-class Family:
-    """Bias measurements that are averaged together, and how they are spoken of."""
-
-    name: str
-    measure: str
-    item: str
-    members: tuple[Measurement, ...]
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one repair did to one family: means before and after, and how many changes are clear."""
-
-    family: Family
-    before: float
-    after: float
-    count: int
-    better: int
-    worse: int
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def fall(self) -> float:
-        """Share of the bias that is gone; negative when it rose, NaN when there was none."""
-        return 1 - self.after / self.before if self.before > 0 else math.nan
-
-    @property
-    def verdict(self) -> str:
-        """ "fell", "partly", "rose" or "unclear"."""
-        if self.worse > self.better:
-            return "rose"
-        if self.after < self.before and self.better:
-            return "fell" if not self.worse and 2 * self.better >= self.count else "partly"
-        return "unclear"
-
-
-def treated_attribute(comparison: Comparison) -> str:
-    """The attribute that the repair is about: stated in the settings, or the only one that changes; else ""."""
-    for run in comparison.runs:
-        if name := _stated(run.findings.settings):
-            return name
-    changed = {
-        m.first.attribute
-        for m in comparison.measurements
-        if m.changes and m.role == "fairness" and m.first.attribute and m.free("category") != "control"
-    }
-    return changed.pop() if len(changed) == 1 else ""
-
-
-def _stated(settings: Mapping[str, Any]) -> str:
-    for key in ("treated_attribute", "treated"):
-        if isinstance(name := settings.get(key), str) and name:
-            return name
-    for key in ("operator", "repair", "debias"):
-        inner = settings.get(key)
-        if isinstance(inner, Mapping) and isinstance(name := inner.get("attribute"), str):
-            return name
-    return ""
-
-
-def families(comparison: Comparison, attribute: str = "") -> list[Family]:
-    """The bias measurements that a headline may speak of, most telling first."""
-
-    def about(m: Measurement) -> bool:
-        return m.role == "fairness" and (not attribute or m.first.attribute in ("", attribute))
-
-    def pick(metric: str, overall: bool | None = None) -> tuple[Measurement, ...]:
-        return tuple(
-            m
-            for m in comparison.where(metric)
-            if about(m)
-            and m.free("category") != "control"
-            and (overall is None or (m.first.groups in ALL_GROUPS) == overall)
-        )
-
-    skew = pick("mean_max_skew") or pick("max_skew")
-    found = [
-        Family("association", "mean |d|", "social test", pick("effect_size")),
-        Family(
-            "retrieval skew",
-            "MaxSkew@k",
-            "ranking" if skew and skew[0].first.metric == "mean_max_skew" else "query",
-            skew,
-        ),
-        Family("accuracy gap", "gap between groups", "task", pick("accuracy_gap")),
-        Family("equalized odds difference", "equalized odds difference", "task", pick("equalized_odds_difference")),
-    ]
-    return [family for family in found if family.members]
-
-
-def change_of(comparison: Comparison, family: Family, series: int) -> Change | None:
-    """What happened to a family from before to one repaired series; None when nothing is paired."""
-    start = comparison.before_of(series)
-    before, after, better, worse = [], [], 0, 0
-    interval: tuple[float | None, float | None] = (None, None)
-    for m in family.members:
-        a, b = m.cells.get(start), m.cells.get(series)
-        if a is None or b is None or math.isnan(bias_size(a)) or math.isnan(bias_size(b)):
-            continue
-        before.append(bias_size(a))
-        after.append(bias_size(b))
-        difference = m.changes.get(series)
-        if difference is not None and _excludes_zero(difference):
-            better += after[-1] < before[-1]
-            worse += after[-1] > before[-1]
-        if difference is not None:
-            interval = (difference.low, difference.high)
-    if not before:
-        return None
-    ends = interval if len(before) == 1 else (None, None)
-    return Change(family, fmean(before), fmean(after), len(before), better, worse, *ends)
-
-
-def _excludes_zero(row: Finding) -> bool:
-    return row.low is not None and row.high is not None and (row.low > 0 or row.high < 0)
-
-
-def utility_changes(
-    comparison: Comparison, series: int, attribute: str = ""
-) -> list[tuple[str, Finding, Finding, Finding | None]]:
-    """Utility measured before and after, on everything but the treated attribute: name, before, after, difference."""
-    start = comparison.before_of(series)
-    found = []
-    for m in comparison.measurements:
-        a, b = m.cells.get(start), m.cells.get(series)
-        if m.role != "utility" or m.first.unit != "share" or a is None or b is None:
-            continue
-        if attribute and attribute in (m.free("task"), m.free("target_attribute")):
-            continue
-        if math.isfinite(a.value) and math.isfinite(b.value):
-            found.append((m.free("task") or m.first.metric.replace("_", " "), a, b, m.changes.get(series)))
-    return found
+    scoreboard: Scoreboard | None = None
 
 
 def headline(comparison: Comparison) -> Headline:
@@ -211,42 +94,35 @@ def _whole_percent(share: float) -> str:
 
 
 def _repaired(comparison: Comparison) -> Headline:
-    attribute = treated_attribute(comparison)
-    bias = _bias_name(attribute)
+    treated = treated_attributes(comparison)
+    bias = _bias_name(listing(list(treated)))
     repairs = [i for i, s in enumerate(comparison.series) if s.repair and not s.is_control]
     controls = [i for i, s in enumerate(comparison.series) if s.is_control]
-    groups = families(comparison, attribute)
+    groups = families(comparison, treated)
     main = next(((i, change) for i in repairs for f in groups if (change := change_of(comparison, f, i))), None)
     if main is None:
         text = f"A repair was applied, but no measure of {bias} was taken both before and after it."
-        return Headline(text, tuple(_utility_sentences(comparison, repairs, attribute)), ())
+        return Headline(text, (), (), _scoreboard(comparison, groups, treated))
     series, change = main
-    repair = comparison.series[series].repair
-    clause, utility_cards = _utility_clause(comparison, series, attribute)
-    text = f"{_lead_text(change, bias, repair)}; {clause}."
-    sentences = [
-        _change_sentence(comparison, i, c, bias)
-        for i in repairs
-        for f in groups
-        if (c := change_of(comparison, f, i)) is not None
-    ]
-    sentences += _utility_sentences(comparison, repairs, attribute)
-    cards = [_change_card(comparison, series, c) for f in groups[:2] if (c := change_of(comparison, f, series))]
-    cards += utility_cards
+    clause, cards = _utility_clause(comparison, series, treated)
+    text = f"{_lead_text(change, bias, comparison.series[series].repair)}; {clause}."
+    cards = [_change_card(c) for f in groups[:2] if (c := change_of(comparison, f, series)) is not None] + cards
+    sentences = []
     for i in controls:
         control = change_of(comparison, change.family, i)
         if control is not None:
-            sentence, card, as_good = _control(comparison, i, control, change)
+            sentence, card, as_good = _control(comparison.series[i].repair, control, change)
             sentences.append(sentence)
             cards.append(card)
             if as_good:
                 text += " A random operator did about as well, so the repair itself cannot be credited."
     if not controls:
         sentences.append(
-            "No random control operator was measured, so this report cannot tell the repair's effect "
-            "from that of removing any direction."
+            "No random control operator was measured, so this report cannot tell the repair\u2019s effect from that of "
+            "removing any direction."
         )
-    return Headline(text, tuple(sentences), tuple(cards))
+    sentences += _utility_sentences(comparison, repairs, treated)
+    return Headline(text, tuple(sentences), tuple(cards), _scoreboard(comparison, groups, treated))
 
 
 def _lead_text(change: Change, bias: str, repair: str) -> str:
@@ -262,94 +138,124 @@ def _lead_text(change: Change, bias: str, repair: str) -> str:
     return f"{_capital(bias)} did not change measurably {how}"
 
 
-def _utility_clause(comparison: Comparison, series: int, attribute: str) -> tuple[str, list[Card]]:
-    changes = utility_changes(comparison, series, attribute)
+def _utility_clause(comparison: Comparison, series: int, treated: tuple[str, ...]) -> tuple[str, list[Card]]:
+    changes = utility_changes(comparison, series, treated)
     if not changes:
         return "its cost in utility was not measured", []
-    before, after = fmean(a.value for _, a, _, _ in changes), fmean(b.value for _, _, b, _ in changes)
+    before, after = fmean(c.before.value for c in changes), fmean(c.after.value for c in changes)
     moved = after - before
-    tasks = "untreated tasks" if attribute else "the measured tasks"
-    worst = min(changes, key=lambda c: c[2].value - c[1].value)
-    clear = [c for c in changes if c[3] is not None and _excludes_zero(c[3])]
-    what = "accuracy" if all(a.metric == "accuracy" for _, a, _, _ in changes) else "utility"
-    if not clear and all(c[3] is not None for c in changes):
+    tasks = "untreated tasks" if treated else "the measured tasks"
+    worst = min(changes, key=lambda c: c.moved)
+    what = "accuracy" if changes[0].before.metric == "accuracy" else "utility"
+    if all(c.difference is not None and not c.clear for c in changes):
         clause = f"{what} on {tasks} did not change measurably ({points(moved)})"
     else:
         clause = f"{what} on {tasks} changed by {points(moved)}"
-    loss = worst[2].value - worst[1].value
-    if loss < -NOTABLE_LOSS and worst in clear and len(changes) > 1:
-        clause += f", with a loss of {points(-loss, sign=False)} on \u201c{worst[0]}\u201d"
-    detail = (
-        f"{what} {percent(before)} \u2192 {percent(after)}, mean over {plural(len(changes), 'task')}; "
-        f"largest drop {points(min(loss, 0.0))}{f' ({worst[0]})' if loss < 0 else ''}"
-    )
+    if worst.moved < -NOTABLE_LOSS and worst.clear and len(changes) > 1:
+        clause += f", with a loss of {points(-worst.moved, sign=False)} on \u201c{worst.name}\u201d"
+    detail = f"{percent(before)} \u2192 {percent(after)}, mean over {plural(len(changes), 'task')}"
+    if worst.moved < 0 and len(changes) > 1:
+        detail += f"; largest drop {points(worst.moved)} ({worst.name})"
     tone = "bad" if moved < -NOTABLE_LOSS else "good" if moved > -NOTABLE_LOSS / 2 else ""
-    return clause, [Card(f"Utility, {tasks}", points(moved), detail, tone)]
+    return clause, [Card(f"{_capital(what)}, {tasks}", points(moved), detail, tone)]
 
 
-def _utility_sentences(comparison: Comparison, repairs: Sequence[int], attribute: str) -> list[str]:
+def _utility_sentences(comparison: Comparison, repairs: Sequence[int], treated: tuple[str, ...]) -> list[str]:
     sentences = []
     for i in repairs:
-        if changes := utility_changes(comparison, i, attribute):
-            clear = [(name, b.value - a.value) for name, a, b, d in changes if d is not None and _excludes_zero(d)]
-            named = listing([f"{name} {points(moved)}" for name, moved in clear[:4]])
-            sentences.append(
-                f"Utility with {comparison.series[i].repair}: {plural(len(changes), 'task')} measured; "
-                + (f"clear changes on {named}." if clear else "on none does the interval of the change exclude 0.")
-            )
+        clear = [c for c in utility_changes(comparison, i, treated) if c.clear]
+        if clear:
+            named = listing([f"{c.name} ({points(c.moved)})" for c in clear[:6]])
+            rest = f" and {len(clear) - 6} more" if len(clear) > 6 else ""
+            sentences.append(f"Utility changed clearly with {comparison.series[i].repair} on {named}{rest}.")
     return sentences
 
 
-def _change_sentence(comparison: Comparison, series: int, change: Change, bias: str) -> str:
-    repair, family = comparison.series[series].repair, change.family
-    one = change.count == 1
-    values = f"from {number(change.before)} to {number(change.after)}"
-    if family.members[0].first.unit == "share":
-        values = f"from {points(change.before, sign=False)} to {points(change.after, sign=False)}"
-    size = "" if math.isnan(change.fall) else f" ({signed(-100 * change.fall, 0)}{THIN}%)"
-    if one:
-        certain = (
-            "the paired interval excludes 0" if change.better or change.worse else "the paired interval includes 0"
-        )
-        return f"{_capital(family.name)} with {repair}: {values}{size}; {certain}."
-    unclear = change.count - change.better - change.worse
-    parts = [f"{change.better} clearly better"] if change.better else []
-    parts += [f"{change.worse} clearly worse"] if change.worse else []
-    parts += [f"{unclear} without a clear change"] if unclear else []
-    items = plural(change.count, family.item, "queries" if family.item == "query" else "")
-    return f"{_capital(family.name)} with {repair}: {family.measure} {values}{size} over {items}: {listing(parts)}."
+def _is_share(family: Family) -> bool:
+    return family.members[0].first.unit == "share"
 
 
-def _change_card(comparison: Comparison, series: int, change: Change) -> Card:
-    family = change.family
-    big = number(change.after - change.before) if math.isnan(change.fall) else f"{signed(-100 * change.fall, 0)}{THIN}%"
-    if family.members[0].first.unit == "share":
-        detail = f"{points(change.before, sign=False)} \u2192 {points(change.after, sign=False)}"
-    else:
-        unit = " nats" if family.members[0].first.unit == "nats" else ""
-        detail = f"{family.measure} {number(change.before)} \u2192 {number(change.after)}{unit}"
+def _level(family: Family, value: float) -> str:
+    return points(value, sign=False) if _is_share(family) else number(value)
+
+
+def _relative(change: Change) -> str:
+    if math.isnan(change.fall):
+        return signed(change.after - change.before)
+    return f"{signed(-100 * change.fall, 0)}{THIN}%"
+
+
+def _certainty(change: Change) -> str:
     if change.count == 1:
-        detail += "; the paired interval " + ("excludes 0" if change.better or change.worse else "includes 0")
-    else:
-        detail += f"; clearly better in {change.better} of {change.count}"
-        detail += f", clearly worse in {change.worse}" if change.worse else ""
+        return "clear" if change.better or change.worse else "not clear"
+    if not change.better and not change.worse:
+        return f"none of {change.count} clear"
+    worse = f", {change.worse} clearly worse" if change.worse else ""
+    return f"{change.better} of {change.count} clearly better{worse}"
+
+
+def _scoreboard(comparison: Comparison, groups: Sequence[Family], treated: tuple[str, ...]) -> Scoreboard | None:
+    columns = [i for i, s in enumerate(comparison.series) if s.repair]
+    rows = []
+    for family in groups:
+        found = [change_of(comparison, family, i) for i in columns]
+        start = next((c for c in found if c is not None), None)
+        if start is None:
+            continue
+        cells = [Cell(_level(family, start.before))]
+        for change in found:
+            if change is None:
+                cells.append(Cell("not measured"))
+            else:
+                tone = {"fell": "good", "rose": "bad"}.get(change.verdict, "")
+                cells.append(Cell(_level(family, change.after), _relative(change), _certainty(change), tone))
+        over = f" over {plural(start.count, family.item, 'queries' if family.item == 'query' else '')}"
+        rows.append((_capital(family.name), family.measure + (over if start.count > 1 else ""), tuple(cells)))
+    moves = [utility_changes(comparison, i, treated) for i in columns]
+    first = next((m for m in moves if m), None)
+    if first is not None:
+        cells = [Cell(percent(fmean(c.before.value for c in first)))]
+        for changes in moves:
+            if not changes:
+                cells.append(Cell("not measured"))
+                continue
+            moved = fmean(c.moved for c in changes)
+            clear = sum(c.clear for c in changes)
+            tone = "bad" if moved < -NOTABLE_LOSS else ""
+            after = percent(fmean(c.after.value for c in changes))
+            cells.append(Cell(after, points(moved), f"{clear or 'none'} of {len(changes)} clear", tone))
+        what = "accuracy" if first[0].before.metric == "accuracy" else "share correct"
+        rows.append(("Utility", f"{what} over {plural(len(first), 'task')}", tuple(cells)))
+    if not rows:
+        return None
+    names = tuple(comparison.series[i].repair for i in columns)
+    return Scoreboard(("before", *names), tuple(rows))
+
+
+def _change_card(change: Change) -> Card:
+    family = change.family
+    unit = " nats" if family.members[0].first.unit == "nats" else ""
+    detail = f"{family.measure} {_level(family, change.before)} \u2192 {_level(family, change.after)}{unit}; "
+    detail += {"clear": "the paired interval excludes 0", "not clear": "the paired interval includes 0"}.get(
+        _certainty(change), _certainty(change)
+    )
     tone = {"fell": "good", "rose": "bad"}.get(change.verdict, "")
-    return Card(f"{_capital(family.name)}, {comparison.series[series].repair}", big, detail, tone)
+    return Card(_capital(family.name), _relative(change), detail, tone)
 
 
-def _control(comparison: Comparison, series: int, control: Change, repair: Change) -> tuple[str, Card, bool]:
+def _control(name: str, control: Change, repair: Change) -> tuple[str, Card, bool]:
     as_good = repair.fall > 0 and control.fall >= repair.fall / 2
-    size = f"{signed(-100 * control.fall, 0)}{THIN}%" if not math.isnan(control.fall) else "no defined change"
-    told = "so the change is not the repair's own" if as_good else "so the change is the repair's own"
+    told = "so the change cannot be credited to the repair" if as_good else "so the change is the repair\u2019s own"
     if repair.verdict not in ("fell", "partly"):
         told = "shown for comparison"
-    name = comparison.series[series].repair
-    sentence = (
-        f"A random operator of the same kind ({name}) moved {repair.family.measure} by {size} "
-        f"({number(control.before)} to {number(control.after)}), {told}."
+    before, after = _level(repair.family, control.before), _level(repair.family, control.after)
+    sentence = f"A random operator of the same kind changed {repair.family.measure} by {_relative(control)}, {told}."
+    detail = f"{repair.family.measure} {before} \u2192 {after}; what a repair must beat"
+    return (
+        sentence,
+        Card(f"{_capital(repair.family.name)}, {name}", _relative(control), detail, "bad" if as_good else ""),
+        as_good,
     )
-    detail = f"{repair.family.measure} {number(control.before)} \u2192 {number(control.after)}; a repair must beat this"
-    return sentence, Card(f"Same measure, {name}", size, detail, "bad" if as_good else ""), as_good
 
 
 def _measured(comparison: Comparison) -> Headline:
@@ -459,8 +365,7 @@ def _groups(comparison: Comparison) -> tuple[str, Card] | None:
 
 
 def _several_runs(comparison: Comparison) -> Headline:
-    attribute = treated_attribute(comparison)
-    for family in families(comparison, attribute) or families(comparison):
+    for family in families(comparison, treated_attributes(comparison)) or families(comparison):
         columns = [i for i, s in enumerate(comparison.series) if not s.is_control]
         covered = {
             i: {k for k, m in enumerate(family.members) if i in m.cells and math.isfinite(m.cells[i].value)}
@@ -473,16 +378,14 @@ def _several_runs(comparison: Comparison) -> Headline:
         mean = {i: fmean(bias_size(family.members[k].cells[i]) for k in common) for i in columns}
         order = sorted(columns, key=mean.__getitem__)
 
-        def write(value: float, family: Family = family) -> str:
-            return points(value, sign=False) if family.members[0].first.unit == "share" else number(value)
-
         best, worst = order[0], order[-1]
         label = [s.label for s in comparison.series]
         items = plural(len(common), family.item, "queries" if family.item == "query" else "")
-        text = f"Lowest {family.name}: {label[best]} ({family.measure} {write(mean[best])}); "
-        text += f"highest: {label[worst]} ({write(mean[worst])})."
+        text = f"Lowest {family.name}: {label[best]} ({family.measure} {_level(family, mean[best])}); "
+        text += f"highest: {label[worst]} ({_level(family, mean[worst])})."
         cards = [
-            Card(label[i], write(mean[i]), f"{family.measure} over {items} that all runs share") for i in order[:6]
+            Card(label[i], _level(family, mean[i]), f"{family.measure} over {items} that all runs share")
+            for i in order[:6]
         ]
         said = (
             f"{plural(len(comparison.runs), 'run')} are compared on what all of them measured ({items}). "

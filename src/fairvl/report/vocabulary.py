@@ -107,6 +107,13 @@ METRICS: dict[str, Metric] = {
         "ranking",
         "The mean of MaxSkew@k over the queries of the bank.",
     ),
+    "mean_min_skew": Metric(
+        "Mean MinSkew@k",
+        "plain",
+        "zero",
+        "ranking",
+        "The mean of MinSkew@k over the queries of the bank.",
+    ),
     "min_skew": Metric(
         "MinSkew@k",
         "plain",
@@ -183,7 +190,7 @@ def number(value: float | None, digits: int = 2) -> str:
     if size >= 10000 or (0 < size < 10**-digits / 2):
         text = f"{value:.2g}"
     else:
-        text = f"{value:.{digits if size < 100 else 1}f}"
+        text = f"{value:.{digits if size < 100 else min(digits, 1)}f}"
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", MINUS)
