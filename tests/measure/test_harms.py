@@ -90,7 +90,7 @@ def test_small_absent_and_missing_groups_are_shown():
         ({"harm_labels": {"crime": ["thief"], "other": ["thief"]}}, "repeats"),
         ({"harm_labels": {"(any)": ["thief"]}}, "expected"),
         ({"real_labels": ["man", "thief"]}, "disjoint"),
-        ({"real_labels": ["woman"]}, "unknown group label 'man'"),
+        ({"real_labels": ["woman"]}, "unknown predicted label 'man'"),
         ({"predictions": ["theif", "man"], "real_labels": ["man"]}, "Did you mean 'thief'"),
         ({"predictions": ["man"]}, "expected one per row"),
         ({"predictions": ["man", None]}, "no label"),

@@ -248,7 +248,7 @@ def group_summary(
     table = _Table.of(y_true, (y_pred,), codes, positive)
     plan = Resampling(n_boot, level, seed, interval)
     values = bootstrap(table.cells, table.statistic(_summary_function(table)), plan, width=table.width)
-    return _summary(values, 0, table, minimum, "arm")
+    return _summary(values, 0, table, minimum, 0)
 
 
 def compare_summary(
@@ -270,8 +270,8 @@ def compare_summary(
     plan = Resampling(n_boot, level, seed, interval)
     values = bootstrap(table.cells, table.statistic(_summary_function(table)), plan, width=table.width)
     length = len(values.observed) // 3
-    before, after = (_summary(values, i * length, table, minimum, "arm") for i in range(2))
-    return SummaryComparison(before, after, _summary(values, 2 * length, table, minimum, "difference"))
+    before, after = (_summary(values, i * length, table, minimum, i) for i in range(2))
+    return SummaryComparison(before, after, _summary(values, 2 * length, table, minimum, None))
 
 
 def worst_group_accuracy(y_true: ArrayLike, y_pred: ArrayLike, groups: Any) -> float:
@@ -401,8 +401,8 @@ class _Table:
 
         return statistic
 
-    def observed(self) -> Counts:
-        return self.counters()[0](self.cells.counts[None].astype(np.float64))
+    def observed(self, arm: int = 0) -> Counts:
+        return self.counters()[arm](self.cells.counts[None].astype(np.float64))
 
 
 _NAMES = ("y_true", "y_pred", "y_pred_after")
@@ -431,7 +431,7 @@ def _positive(classes: tuple[str, ...], positive: object) -> int | None:
     if not len(codes) or codes[0] < 0:
         raise InputError(f"positive={positive!r} is not a label; expected one of {list(classes)}.")
     if labels[0] not in classes:
-        raise InputError("positive: " + unknown_label(labels[0], classes))
+        raise InputError(unknown_label(labels[0], classes, kind="positive class"))
     return classes.index(labels[0])
 
 
@@ -590,11 +590,17 @@ def _frame(
     )
 
 
-def _summary(values: Resampled, at: int, table: _Table, minimum: int, arm: str) -> GroupSummary:
-    frame = _frame(values, at + 4, "accuracy", table.groups, minimum, True if arm == "arm" else None)
+def _summary(values: Resampled, at: int, table: _Table, minimum: int, arm: int | None) -> GroupSummary:
+    """The summary whose vector starts at component `at`; `arm` is None for a difference of arms."""
+    frame = _frame(values, at + 4, "accuracy", table.groups, minimum, None if arm is None else True)
     n = int(table.groups.counts.sum())
     classes = table.classes if table.positive is None else (table.classes[table.positive],)
-    over = "" if len(classes) == 1 else f"one-vs-rest over {len(classes)} classes"
+    notes = [] if len(classes) == 1 else [f"one-vs-rest over {len(classes)} classes"]
+    if arm is not None:
+        undefined = sum(int(np.isnan(gaps).sum()) for gaps in _odds_gaps(table.observed(arm), table))
+        if undefined:
+            notes.append(f"{undefined} of {2 * len(classes)} rate gaps need a rate in two groups and are left out")
+    over = "; ".join(notes)
     measures = {
         "accuracy": frame.overall,
         "worst_group_accuracy": frame.worst,

@@ -168,7 +168,7 @@ class _Prepared:
             if allowed is not None:
                 for name in names:
                     if name not in allowed:
-                        raise InputError("predictions: " + unknown_label(name, allowed))
+                        raise InputError(unknown_label(name, allowed, kind="predicted label"))
             arms.append(np.array([category_of.get(name, 0) for name in names], dtype=np.int64)[predicted])
         return cls(tuple(arms), codes, tuple(labels), labels)
 

@@ -155,7 +155,12 @@ def encode(groups: Any, *, name: str = "", expected: Sequence[Any] | None = None
         raise GroupError("a table of groups without columns; expected at least one attribute.")
     if expected is not None and len(columns) > 1:
         raise GroupError("expected= names the labels of one attribute; encode the columns of a crossing one by one.")
-    singles = [_encode_column(values, str(key), expected) for key, values in columns.items()]
+    singles = [
+        encode(values, name=str(key), expected=expected)
+        if isinstance(values, GroupCodes)
+        else _encode_column(values, str(key), expected)
+        for key, values in columns.items()
+    ]
     if len(singles) == 1:
         return singles[0] if not name else encode(singles[0], name=name)
     return _cross(singles, name)
@@ -300,13 +305,13 @@ def _reindex(groups: GroupCodes, expected: Sequence[Any]) -> GroupCodes:
     return GroupCodes(lookup[groups.codes], tuple(labels), groups.name, groups.columns, groups.notes)
 
 
-def unknown_label(label: str, labels: Sequence[str], name: str = "") -> str:
+def unknown_label(label: str, labels: Sequence[str], name: str = "", *, kind: str = "group label") -> str:
     """Message for a label that is not among the known ones; it names the nearest."""
     lower = {known.lower(): known for known in reversed(labels)}
     near = difflib.get_close_matches(label.lower(), list(lower), n=1, cutoff=0.5)
     hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
     where = f" in {name!r}" if name else ""
-    return f"unknown group label {label!r}{where}; expected one of {list(labels)}.{hint}"
+    return f"unknown {kind} {label!r}{where}; expected one of {list(labels)}.{hint}"
 
 
 def _cross(singles: list[GroupCodes], name: str) -> GroupCodes:

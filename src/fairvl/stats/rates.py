@@ -76,7 +76,7 @@ def metric(
 def check_metric(name: object, *, has_positive: bool) -> str:
     """The metric's name, if it is known and defined for these classes."""
     if name not in METRICS:
-        raise InputError(unknown_label(str(name), METRICS).replace("group label", "metric"))
+        raise InputError(unknown_label(str(name), METRICS, kind="metric"))
     if name in ("selection_rate", "base_rate") and not has_positive:
         raise InputError(f"{name} needs positive=, the class it is about.")
     return str(name)
