@@ -63,7 +63,7 @@ def decode_image(
 
     The first frame of an animation is taken; the EXIF orientation is applied; transparency is laid over `background`
     (white); 16-bit values keep their high byte (0 and 65535 become 0 and 255), as Pillow does for 16-bit colour; CMYK
-    is converted by Pillow's plain formula, with Adobe's inversion undone. Colour profiles are not applied.
+    is read by Adobe's inverted convention and converted by Pillow's plain formula. Colour profiles are not applied.
     Safe to call from threads and processes; no warning leaves it.
 
     Parameters
