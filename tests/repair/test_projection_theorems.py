@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairvl.errors import InputError
-from fairvl.repair.debias import CalibratedProjection, OrthogonalProjection, random_projection
+from fairvl.repair.debias import CalibratedProjection, OrthogonalProjection, random_control, random_projection
 
 LAMS = [0.0, 1.0, 1e3, 1e6]
 
@@ -227,3 +227,19 @@ def test_lambda_depends_on_the_length_of_rows_which_is_why_fit_makes_them_unit(s
     scaled = CalibratedProjection(lam=1000.0).fit(30 * prompts, 30 * left, 7 * right)
     np.testing.assert_allclose(unit.matrix(), scaled.matrix(), atol=1e-12)
     assert "unit" in unit.card.normalisation
+
+
+def test_effective_rank_counts_what_is_removed_and_the_control_matches_it(slow):
+    prompts, left, right = (slow.rows(110 + i, n, 64) for i, n in enumerate((3, 8, 8)))
+    assert OrthogonalProjection().fit(prompts).effective_rank == pytest.approx(3)
+    assert OrthogonalProjection().fit(slow.rows(113, 40, 64)).effective_rank == pytest.approx(40)
+    for lam in (0.5, 20.0, np.inf):
+        operator = CalibratedProjection(lam=lam).fit(prompts, left, right)
+        assert operator.effective_rank == pytest.approx(64 - np.linalg.norm(operator.matrix()) ** 2)
+        shared = CalibratedProjection().path(prompts, left, right, [lam])[0]
+        assert shared.effective_rank == pytest.approx(operator.effective_rank)
+    control = random_control(operator, seed=5)
+    assert control.rank == 11
+    rows = slow.rows(114, 2000, 64)
+    kept = [o.diagnose(rows).retained_norm for o in (operator, control)]
+    assert kept[0] == pytest.approx(kept[1], abs=0.01)

@@ -1,13 +1,17 @@
 """Closed-form debiasing of embeddings: each `fit` returns a frozen `LinearOperator`."""
 
+from .fitting import fit_operator as fit_operator
 from .operator import Diagnosis as Diagnosis
 from .operator import LinearOperator as LinearOperator
 from .operator import OperatorHeader as OperatorHeader
 from .projection import CalibratedProjection as CalibratedProjection
 from .projection import OrthogonalProjection as OrthogonalProjection
+from .projection import random_control as random_control
 from .projection import random_projection as random_projection
 from .wrapped import VanishedWarning as VanishedWarning
 from .wrapped import WrappedEncoder as WrappedEncoder
+
+debias = fit_operator  # the name of the verb
 
 __all__ = [
     "CalibratedProjection",
@@ -17,5 +21,8 @@ __all__ = [
     "OrthogonalProjection",
     "VanishedWarning",
     "WrappedEncoder",
+    "debias",
+    "fit_operator",
+    "random_control",
     "random_projection",
 ]

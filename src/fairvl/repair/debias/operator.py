@@ -88,6 +88,8 @@ class Diagnosis:
     ----------
     rank : int
         Directions that are removed outright (the numerical rank of the prompts).
+    effective_rank : float
+        ``d - |P|_F^2``: the directions that are only shrunk are counted in part.
     singular_values : array
         Of the prompt matrix, as the rank rule saw it.
     pair_spectrum, shrink : arrays
@@ -100,6 +102,7 @@ class Diagnosis:
     """
 
     rank: int
+    effective_rank: float
     dim: int
     storage: str
     singular_values: FloatArray
@@ -268,6 +271,18 @@ class LinearOperator:
         left = self.left if self.scale is None else self.left * self.scale
         return np.asarray(np.eye(self.dim) - left @ self.right)
 
+    @property
+    def effective_rank(self) -> float:
+        """``d - |P|_F^2``: how many directions go in all, those that are only shrunk counted in part.
+
+        A projection has its rank here; a random projection of this rank costs isotropic vectors as much length.
+        """
+        if self.dense is not None:
+            return self.dim - float(np.square(self.dense).sum())
+        left = self.left if self.scale is None else self.left * self.scale
+        removed = float(np.einsum("dr,rd->", left, self.right))
+        return 2.0 * removed - float(np.sum((left.T @ left) * (self.right @ self.right.T)))
+
     def pair_spectrum(self) -> F64:
         """Eigenvalues of the pair matrix ``M = D.T @ D / |S|`` above rounding, largest first (empty without pairs)."""
         if self.spectrum_source is None:
@@ -299,6 +314,7 @@ class LinearOperator:
             leakage = float(np.linalg.norm(after - after.mean(axis=0)) / before) if before else float("nan")
         return Diagnosis(
             rank=self.rank,
+            effective_rank=self.effective_rank,
             dim=self.dim,
             storage="factors" if self.dense is None else "dense",
             singular_values=np.array(self.card.singular_values),

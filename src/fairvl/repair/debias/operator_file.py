@@ -82,7 +82,7 @@ def _read_body(metadata: dict[str, str], path: Path | str) -> dict[str, Any]:
         raise OperatorError(f"{path}: a safetensors file, but no fairvl operator (no usable {KEY!r} header).") from None
     if version != FORMAT:
         raise OperatorError(
-            f"{path}: operator format {version!r}; this version of fairvl reads {FORMAT}. Save it anew or update fairvl."
+            f"{path}: operator format {version!r}; this version of fairvl reads {FORMAT}. Save it anew."
         )
     try:
         intact = fingerprint(body) == checksum

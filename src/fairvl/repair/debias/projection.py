@@ -194,6 +194,17 @@ def random_projection(dim: int, rank: int, seed: int | np.random.Generator = 0) 
     return _orthogonal(np.ascontiguousarray(basis), header)
 
 
+def random_control(operator: LinearOperator, seed: int | np.random.Generator = 0) -> LinearOperator:
+    """A random projection that removes as much as `operator` does: of its effective rank, rounded, at least 1.
+
+    Examples
+    --------
+    >>> random_control(OrthogonalProjection().fit(np.eye(8)[:3])).rank
+    3
+    """
+    return random_projection(operator.dim, max(1, round(operator.effective_rank)), seed)
+
+
 @dataclass(frozen=True)
 class _Pairs:
     """Differences of unit rows; `rows` ``[s, d]``, M is their Gram matrix over s."""
