@@ -123,8 +123,12 @@ def test_an_open_vocabulary_has_no_unknown_words(transformers_folders, transform
     shutil.copytree(transformers_folders["clip"], tmp_path / "clip")
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     names = [*letters, *[letter + "</w>" for letter in letters], "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = transformers.CLIPTokenizer(vocab={name: number for number, name in enumerate(names)}, merges=[])
-    tokenizer.save_pretrained(tmp_path / "clip")
+    vocabulary = {name: number for number, name in enumerate(names)}
+    for path in (tmp_path / "clip").glob("*token*"):
+        path.unlink()
+    (tmp_path / "clip" / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "clip" / "merges.txt").write_text("#version: 0.2\n")
+    (tmp_path / "clip" / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer"}')
     config = json.loads((tmp_path / "clip" / "config.json").read_text())
     config["text_config"] |= {"vocab_size": len(names), "eos_token_id": len(names) - 1}
     model = transformers.CLIPModel(transformers.CLIPConfig.from_dict(config))

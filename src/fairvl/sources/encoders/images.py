@@ -19,6 +19,7 @@ from ...errors import EncoderError
 
 ResizeMode = Literal["shortest", "squash", "none"]
 Rounding = Literal["floor", "even"]
+WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 PROBE_SIZES = ((97, 131), (131, 98), (23, 17), (224, 224))
 
 
@@ -176,8 +177,8 @@ class LibraryTransform:
 def to_rgb(image: Any) -> Image.Image:
     """A PIL image of any mode, or a uint8 array ``[h, w, 3]`` or ``[h, w]``, as a PIL image in RGB.
 
-    16-bit grey is scaled to 8 bits (Pillow alone would clip it); transparency is dropped without blending, as the
-    field's ``convert("RGB")`` does.
+    As `decode_image` does for files: of 16-bit grey the upper eight bits count (Pillow alone would clip it), and
+    transparency is laid over white (a bare ``convert("RGB")`` would show whatever colour the transparent pixels hide).
     """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
@@ -194,14 +195,18 @@ def to_rgb(image: Any) -> Image.Image:
             "Open files first, e.g. with PIL.Image.open."
         )
     try:
-        if image.mode == "RGB":
+        if image.mode == "RGB" and "transparency" not in image.info:
             image.load()
             return image
-        if image.mode.startswith("I"):
-            grey = np.asarray(image)
-            return Image.fromarray(np.clip(grey.astype(np.int64) // 257, 0, 255).astype(np.uint8)).convert("RGB")
-        if image.mode == "F":
-            raise EncoderError("image of mode 'F' (floats of unknown range); expected 8-bit pixels. Scale it first.")
+        if image.mode.startswith("I;16"):
+            return Image.fromarray((np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+        if image.mode in ("I", "F"):
+            raise EncoderError(
+                f"image of mode {image.mode!r}, whose range is unknown; expected 8-bit pixels. Scale it."
+            )
+        if image.mode in WITH_ALPHA or "transparency" in image.info:
+            alpha = image.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", alpha.size, "white"), alpha).convert("RGB")
         return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise EncoderError(f"image cannot be decoded: {error}. Decode it before encoding, or leave it out.") from error

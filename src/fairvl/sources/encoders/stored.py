@@ -52,6 +52,11 @@ class StoredEncoder:
         return self._images.ids if self._images is not None else ()
 
     @property
+    def image_store(self) -> EmbeddingStore | None:
+        """The store of the images with its table; None where only texts are stored."""
+        return self._images
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """The texts that can be encoded, each once."""
         return tuple(self._text_rows)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, final
 
 import numpy as np
@@ -238,8 +239,11 @@ def offline() -> Iterator[None]:
     """No hub request inside: what the user did not name is not downloaded; files in the local cache are found."""
     constants: Any = need("huggingface_hub.constants")
     before = constants.HF_HUB_OFFLINE
-    hub: Any = need("transformers.utils.hub")
-    copied = getattr(hub, "_is_offline_mode", None)  # transformers 4 copies the flag when it is imported
+    try:  # before the flag changes: transformers 4 copies it when it is imported
+        hub: Any = import_module("transformers.utils.hub")
+    except ModuleNotFoundError:
+        hub = None
+    copied = getattr(hub, "_is_offline_mode", None)
     constants.HF_HUB_OFFLINE = True
     if copied is not None:
         hub._is_offline_mode = True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,7 +71,7 @@ def load_transformers(
     common: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
     if not local:
         common["revision"] = revision
-    with offline() if local else nullcontext():
+    with offline() if local else nullcontext(), _quiet(transformers):
         kind, commit = _model_type(transformers, source, common)
         model = _model(transformers, source, common)
         tokenizer = _tokenizer(transformers, source, common, folder if local else None)
@@ -98,7 +99,7 @@ def load_transformers(
         training_data=training_data,
         licence=licence,
         context_length=text.context,
-        text_settings=f"{type(tokenizer).__name__}, padding {text.padding}, lower {text.lower}",
+        text_settings=f"padding {text.padding}",  # the rest shows in the probe; class names differ between majors
         device=torch_device,
         batch_size=batch_size,
     )
@@ -350,6 +351,20 @@ def _weights_id(folder: Path) -> str:
     hashes = {path.name: file_hash(path) for path in sorted(folder.glob("*.safetensors"))}
     only = next(iter(hashes)) if len(hashes) == 1 else f"{len(hashes)} files"
     return f"{only} sha256:{next(iter(hashes.values()))[:16] if len(hashes) == 1 else fingerprint(hashes)}"
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """No progress bars where nobody looks."""
+    settings = transformers.utils.logging
+    if sys.stderr.isatty() or not settings.is_progress_bar_enabled():
+        yield
+        return
+    settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        settings.enable_progress_bar()
 
 
 def _explained(source: str, part: str, load: Callable[[], Any]) -> Any:
