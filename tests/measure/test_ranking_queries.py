@@ -41,8 +41,8 @@ def test_a_resample_that_needs_more_rows_than_the_upper_part_gets_them():
     ranked = ranking._Ranked.of(scores, groups, "population", "expected")
     ((short, whole),) = ranking._tops(ranked, 100)
     assert len(short.rows) < 300
-    weights = np.zeros((1, 4000))
-    weights[0, whole.rows[-2000:]] = 2  # only the lower half was drawn
+    weights = np.zeros((4000, 1), dtype=np.float32)
+    weights[whole.rows[-2000:]] = 2  # only the lower half was drawn
     assert short.counts(weights, 100) is None
     counts = whole.counts(weights, 100)
     lower = groups[whole.rows[-2000:]][:50]

@@ -116,9 +116,9 @@ def ndkl(
     0.2816
     """
     ranked = _Ranked.of(np.asarray(scores), groups, target, ties)
-    members = ranked.members(ranked.scores[0])
-    depth = len(members) if k is None else _check_k(k, len(members))
-    return float(_ndkl(members[:depth], ranked.target.shares(ranked.groups), floor))
+    n = len(ranked.groups)
+    target_shares = ranked.target.shares(ranked.groups)
+    return _ndkl(ranked, ranked.scores[0], target_shares, floor, n if k is None else _check_k(k, n))
 
 
 def bias_at_k(
@@ -328,8 +328,7 @@ def _log_ratio(tops: FloatArray, target: FloatArray, smoothing: float, floor: fl
     """ln(share in the top / target share), [..., g]; NaN for a group that is neither wanted nor there."""
     if not (smoothing >= 0 and 0 <= floor < 1):
         raise InputError(f"smoothing={smoothing}, floor={floor}; expected smoothing >= 0 and a floor from 0 to 1.")
-    if ((target == 0) & (tops > 0)).any():
-        raise GroupError("a group has a target share of 0 but is in the data; leave its rows out or give it a share.")
+    _check_wanted(target, tops)
     filled = tops + smoothing
     shares = np.maximum(filled / filled.sum(axis=-1, keepdims=True), floor)
     wanted = target > 0
@@ -338,10 +337,41 @@ def _log_ratio(tops: FloatArray, target: FloatArray, smoothing: float, floor: fl
     return skews
 
 
-def _ndkl(members: FloatArray, target: FloatArray, floor: float) -> float:
+def _ndkl(ranked: _Ranked, scores: FloatArray, target: FloatArray, floor: float, depth: int) -> float:
+    """NDKL of one ranking down to `depth`."""
+    if not 0 <= floor < 1:
+        raise InputError(f"floor={floor}; expected a share from 0 to 1.")
+    order = ranked.order(scores)
+    if floor or ranked.blocks(scores[order]) is not None:
+        return _ndkl_members(ranked.members(scores)[:depth], target, floor)
+    return _ndkl_codes(ranked.groups.codes[order[:depth]], target)
+
+
+def _ndkl_codes(codes: IntArray, target: FloatArray) -> float:
+    """NDKL of ranked codes in time linear in n, whatever the number of groups.
+
+    With counts c of the top i, ``i KL = sum_a c_a ln c_a - i ln i - sum_a c_a ln target_a``, and each place changes
+    the count of one group only.
+    """
+    n = len(codes)
+    counts = np.bincount(codes, minlength=len(target))
+    _check_wanted(target, counts)
+    places = np.arange(1, n + 1)
+    logs = np.log(places)
+    xlogx = np.concatenate([[0.0], places * logs])
+    nth = np.empty(n, dtype=np.int64)  # this row is the nth of its group
+    narrow = codes.astype(np.int16) if len(target) < 1 << 15 else codes  # 16 bits are sorted by radix
+    nth[np.argsort(narrow, kind="stable")] = places - np.repeat(np.cumsum(counts) - counts, counts)
+    log_target = np.log(np.where(target > 0, target, 1.0))
+    divergence = np.cumsum(xlogx[nth] - xlogx[nth - 1] - log_target[codes]) / places - logs
+    discounts = 1.0 / np.log2(places + 1.0)
+    return float(divergence @ discounts / discounts.sum())
+
+
+def _ndkl_members(members: FloatArray, target: FloatArray, floor: float) -> float:
+    """NDKL of expected memberships, for ties and floors."""
+    _check_wanted(target, members.sum(axis=0))
     places = np.arange(1, len(members) + 1)
-    if ((target == 0) & (members.sum(axis=0) > 0)).any():
-        raise GroupError("a group has a target share of 0 but is in the data; leave its rows out or give it a share.")
     shares = np.cumsum(members, axis=0)
     shares /= places[:, None]
     if floor:
@@ -350,6 +380,11 @@ def _ndkl(members: FloatArray, target: FloatArray, floor: float) -> float:
     logs -= np.log(np.where(target > 0, target, 1.0))
     discounts = 1.0 / np.log2(places + 1.0)
     return float((shares * logs).sum(axis=1) @ discounts / discounts.sum())
+
+
+def _check_wanted(target: FloatArray, counts: NDArray[Any]) -> None:
+    if ((target == 0) & (counts > 0)).any():
+        raise GroupError("a group has a target share of 0 but is in the data; leave its rows out or give it a share.")
 
 
 def _sides(groups: GroupCodes, orientation: tuple[Any, Any] | None) -> tuple[int, int]:
@@ -410,27 +445,28 @@ class _Top:
     """The upper part of one query's ranking: rows in order, their memberships, runs of equal scores."""
 
     rows: IntArray
-    onehot: FloatArray
+    onehot: NDArray[np.float32]  # [g, rows]
     starts: IntArray | None
 
-    def counts(self, weights: FloatArray, k: int) -> FloatArray | None:
-        """Group counts ``[b, g]`` of the top k of resamples ``[b, n]``; None where these rows do not fill k places."""
-        drawn = weights[:, self.rows]
+    def counts(self, weights: NDArray[np.float32], k: int) -> FloatArray | None:
+        """Group counts ``[b, g]`` of the top k of resamples ``[n, b]``; None where these rows do not fill k places."""
+        drawn = weights[self.rows]
         if self.starts is None:
-            filled = np.cumsum(drawn, axis=1)
-            if filled[:, -1].min() < k:
+            filled = np.cumsum(drawn, axis=0)
+            if filled[-1].min() < k:
                 return None
             np.minimum(filled, k, out=filled)
-            filled[:, 1:] -= filled[:, :-1].copy()
-            return np.asarray(filled @ self.onehot)
-        runs = np.add.reduceat(drawn, self.starts, axis=1)
-        filled = np.minimum(np.cumsum(runs, axis=1), k)
-        if filled[:, -1].min() < k:
+            np.subtract(filled[1:], filled[:-1], out=drawn[1:])  # how many of each row are among the top k
+            drawn[0] = filled[0]
+            return (self.onehot @ drawn).T.astype(np.float64)
+        runs = np.add.reduceat(drawn, self.starts, axis=0, dtype=np.float64)
+        filled = np.minimum(np.cumsum(runs, axis=0), k)
+        if filled[-1].min() < k:
             return None
-        filled[:, 1:] -= filled[:, :-1].copy()
+        filled[1:] -= filled[:-1].copy()
         share = np.divide(filled, runs, out=np.zeros_like(runs), where=runs > 0)
         sizes = np.diff(np.append(self.starts, len(self.rows)))
-        return np.asarray((drawn * np.repeat(share, sizes, axis=1)) @ self.onehot)
+        return np.asarray((self.onehot @ (drawn * np.repeat(share, sizes, axis=0))).T)
 
 
 def _tops(ranked: _Ranked, k: int) -> Iterator[tuple[_Top, _Top]]:
@@ -438,15 +474,15 @@ def _tops(ranked: _Ranked, k: int) -> Iterator[tuple[_Top, _Top]]:
     n, g = len(ranked.groups), len(ranked.groups.labels)
     for scores in ranked.scores:
         order = ranked.order(scores)
-        onehot = np.zeros((n, g))
-        onehot[np.arange(n), ranked.groups.codes[order]] = 1.0
+        onehot = np.zeros((g, n), dtype=np.float32)
+        onehot[ranked.groups.codes[order], np.arange(n)] = 1.0
         starts = ranked.blocks(scores[order])
         depth = min(n, int(k + 8 * np.sqrt(k) + 16))
         if starts is not None:  # a run of equal scores is never cut
             ends = np.append(starts[1:], n)
             depth = int(ends[np.searchsorted(ends, depth)])
         short = None if starts is None else starts[starts < depth]
-        yield _Top(order[:depth], onehot[:depth], short), _Top(order, onehot, starts)
+        yield _Top(order[:depth], onehot[:, :depth].copy(), short), _Top(order, onehot, starts)
 
 
 def _resampled(arms: list[_Ranked], plan: _Plan) -> FloatArray:
@@ -463,27 +499,34 @@ def _resampled(arms: list[_Ranked], plan: _Plan) -> FloatArray:
             target = weights @ onehot / n
         else:
             target = np.broadcast_to(ranked.target.shares(ranked.groups), (len(weights), g))
+        columnwise = np.ascontiguousarray(weights.T, dtype=np.float32)  # counts up to 2**24 are exact
         block = np.empty((len(weights), len(arms), len(ranked.scores), len(plan.metrics)))
         for a, queries in enumerate(tops):
             for q, (short, whole) in enumerate(queries):
-                counts = short.counts(weights, plan.k)
+                counts = short.counts(columnwise, plan.k)
                 if counts is None:
-                    counts = whole.counts(weights, plan.k)
+                    counts = whole.counts(columnwise, plan.k)
                 assert counts is not None
                 columns = [i for i, name in enumerate(plan.metrics) if name != "ndkl"]
                 if columns:
                     block[:, a, q, columns] = _values(counts, target, plan, ranked.groups)
                 if "ndkl" in plan.metrics:
-                    values = [_resampled_ndkl(arms[a], q, w, t, plan) for w, t in zip(weights, target, strict=True)]
+                    values = [
+                        _resampled_ndkl(arms[a], q, whole, w, t, plan) for w, t in zip(weights, target, strict=True)
+                    ]
                     block[:, a, q, plan.metrics.index("ndkl")] = values
         blocks.append(block)
     return np.concatenate(blocks)
 
 
-def _resampled_ndkl(arm: _Ranked, query: int, weights: FloatArray, target: FloatArray, plan: _Plan) -> float:
-    rows = np.repeat(np.arange(len(weights)), weights.astype(np.int64))
-    resample = _Ranked(arm.scores[:, rows], arm.groups.take(rows), arm.target, arm.ties, 0)
-    return _ndkl(resample.members(resample.scores[query]), target, plan.floor)
+def _resampled_ndkl(
+    arm: _Ranked, query: int, whole: _Top, weights: FloatArray, target: FloatArray, plan: _Plan
+) -> float:
+    rows = np.repeat(whole.rows, weights[whole.rows].astype(np.int64))
+    if whole.starts is None and not plan.floor:
+        return _ndkl_codes(arm.groups.codes[rows], target)
+    resample = _Ranked(arm.scores[query : query + 1, rows], arm.groups.take(rows), arm.target, arm.ties, 0)
+    return _ndkl_members(resample.members(resample.scores[0]), target, plan.floor)
 
 
 def _observed(arms: list[_Ranked], plan: _Plan) -> FloatArray:
@@ -497,7 +540,7 @@ def _observed(arms: list[_Ranked], plan: _Plan) -> FloatArray:
             if columns:
                 out[a, q, columns] = _values(members[: plan.k].sum(axis=0), target, plan, arm.groups)
             if "ndkl" in plan.metrics:
-                out[a, q, plan.metrics.index("ndkl")] = _ndkl(members, target, plan.floor)
+                out[a, q, plan.metrics.index("ndkl")] = _ndkl(arm, scores, target, plan.floor, len(scores))
     return out
 
 
