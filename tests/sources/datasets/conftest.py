@@ -18,7 +18,12 @@ import pytest
 from PIL import Image
 
 ROWS = [
-    {"id": f"r{number}", "caption": f"picture {number}", "gender": "female" if number % 2 else "male", "age": 20 + number}
+    {
+        "id": f"r{number}",
+        "caption": f"picture {number}",
+        "gender": "female" if number % 2 else "male",
+        "age": 20 + number,
+    }
     for number in range(11)
 ]
 

@@ -1,4 +1,4 @@
-"""One RGB picture from any accepted bytes: every mode, depth, orientation; the pixels are checked, not the sizes only."""
+"""One RGB picture from any accepted bytes: every mode, depth and orientation, checked pixel by pixel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def deep_png(values: np.ndarray, colour: int, extra: bytes = b"") -> bytes:
     height, width = values.shape[:2]
     head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
     body = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP"])
@@ -147,7 +149,10 @@ def test_transparent_palette_entry_is_background(kind):
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 100, 50])
     image.putdata([0, 1])
-    assert np.asarray(decode_image(encoded(image, kind, transparency=0)))[0].tolist() == [[255, 255, 255], [200, 100, 50]]
+    assert np.asarray(decode_image(encoded(image, kind, transparency=0)))[0].tolist() == [
+        [255, 255, 255],
+        [200, 100, 50],
+    ]
 
 
 @pytest.mark.parametrize("key", [(1, 2, 3), 7])
@@ -173,7 +178,9 @@ def test_other_formats_are_refused_by_name(kind):
         decode_image(encoded(Image.new("RGB", (16, 16)), kind))
 
 
-@pytest.mark.parametrize("data", [b"", b"<!DOCTYPE html>", b"\0" * 100, b"\xff\xd8\xff", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"BM"])
+@pytest.mark.parametrize(
+    "data", [b"", b"<!DOCTYPE html>", b"\0" * 100, b"\xff\xd8\xff", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"BM"]
+)
 def test_not_an_image(data):
     with pytest.raises(DatasetError) as caught:
         decode_image(data)
@@ -199,7 +206,12 @@ def test_threads_agree_and_leave_the_warning_filters_alone():
     wrong: list[int] = []
 
     def work() -> None:
-        wrong.extend(number for _ in range(10) for number, data in enumerate(files) if decode_image(data).tobytes() != alone[number])
+        wrong.extend(
+            number
+            for _ in range(10)
+            for number, data in enumerate(files)
+            if decode_image(data).tobytes() != alone[number]
+        )
 
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:

@@ -77,7 +77,10 @@ def test_limit_stops_early(layout):
 def test_recode_replaces_values_only_there(layout):
     dataset = load_dataset(layout, recode={"gender": {"female": "woman", "male": None}})
     assert {record.attributes["gender"] for record in dataset} == {"woman", None}
-    assert {record.attributes["gender"] for spec in dataset.shards(4) for record in dataset.read(spec)} == {"woman", None}
+    assert {record.attributes["gender"] for spec in dataset.shards(4) for record in dataset.read(spec)} == {
+        "woman",
+        None,
+    }
     assert [record.attributes["age"] for record in dataset] == list(range(20, 31))
     assert len(dataset) == 11
     assert dataset.fingerprint != load_dataset(layout).fingerprint
@@ -94,7 +97,12 @@ def test_recode_in_the_name_equals_recode_in_python(layout):
 
 def test_bad_specs_are_refused(layout):
     dataset = load_dataset(layout)
-    for spec in ({}, {"part": 99, "start": 0, "stop": 1}, {"part": 0, "start": 0, "stop": 999}, {"part": 0, "start": -1, "stop": 1}):
+    for spec in (
+        {},
+        {"part": 99, "start": 0, "stop": 1},
+        {"part": 0, "start": 0, "stop": 999},
+        {"part": 0, "start": -1, "stop": 1},
+    ):
         with pytest.raises(DatasetError, match="shard"):
             dataset.read(spec)
     with pytest.raises(DatasetError, match="at least 1"):

@@ -37,7 +37,11 @@ def test_parquet_and_csv_agree(tmp_path):
     table = {"id": ["x", "y", "z"], "n": [1, None, 3], "score": [0.25, None, 1.5], "group": ["a", None, "b"]}
     pq.write_table(pa.table(table), tmp_path / "t.parquet")
     text = "id,n,score,group\nx,1,0.25,a\ny,,NaN,\nz,3,1.5,b\n"
-    assert read_table(tmp_path / "t.parquet", id_column="id") == read_table(written(tmp_path, text), id_column="id") == table
+    assert (
+        read_table(tmp_path / "t.parquet", id_column="id")
+        == read_table(written(tmp_path, text), id_column="id")
+        == table
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,15 @@ def test_ids_stay_text(tmp_path):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.text("0123456789.e-", max_size=6)), min_size=1))
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+            st.text("0123456789.e-", max_size=6),
+        ),
+        min_size=1,
+    )
+)
 def test_any_text_survives_csv(tmp_path, rows):
     path = tmp_path / "t.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:

@@ -12,9 +12,9 @@ from typing import Any
 
 from fairvl.errors import DatasetError, missing_extra
 from fairvl.sources.datasets.files import IMAGE_SUFFIXES, WholeFile
-from fairvl.sources.datasets.parquet import BATCH, ID_COLUMNS, IMAGE_COLUMNS, Roles, choose, image_cell
+from fairvl.sources.datasets.parquet import BATCH, ID_COLUMNS, IMAGE_COLUMNS, Roles, image_cell
 from fairvl.sources.datasets.record import Problem, Record, Value
-from fairvl.sources.datasets.table import nearest, plain_value
+from fairvl.sources.datasets.table import choose, nearest, plain_value
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 from fairvl.errors import DatasetError
 from fairvl.sources.datasets.decode import MAX_BYTES
 from fairvl.sources.datasets.files import Given, Missing
+from fairvl.sources.datasets.patterns import expand
 from fairvl.sources.datasets.record import Problem, Record
-from fairvl.sources.datasets.table import is_plain, nearest, plain_value
-from fairvl.sources.datasets.webdataset import expand
+from fairvl.sources.datasets.table import choose, is_plain, parquet_schema, plain_value
 
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "img")
 ID_COLUMNS = ("id", "key", "uid")
@@ -124,7 +124,7 @@ def parquet_parts(place: str, options: Mapping[str, str]) -> list[ParquetPart]:
     absent = [path for path in paths if not path.is_file()]
     if absent:
         raise DatasetError(f"{len(absent):,} of {len(paths):,} files do not exist, the first is {str(absent[0])!r}")
-    schemas = [_schema(path) for path in paths]
+    schemas = [parquet_schema(path) for path in paths]
     roles = [_roles(path, schema, options) for path, schema in zip(paths, schemas, strict=True)]
     if len({(role.image, role.id, role.caption) for role in roles}) > 1:
         raise DatasetError(f"the files of {place!r} name their columns differently; load them one by one")
@@ -134,27 +134,6 @@ def parquet_parts(place: str, options: Mapping[str, str]) -> list[ParquetPart]:
         _part(path, common, Roles(role.image, role.id, role.caption, attributes), set(schema.names))
         for path, role, schema in zip(paths, roles, schemas, strict=True)
     ]
-
-
-def choose(names: Sequence[str], asked: str | None, usual: Sequence[str], where: str) -> str | None:
-    """The column that was asked for (an error when it is absent), else the first usual one that exists."""
-    if asked is not None and asked not in names:
-        raise DatasetError(f"{where} has no column {asked!r}. " + nearest(asked, names))
-    return asked or next((name for name in usual if name in names), None)
-
-
-def _schema(path: Path) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{path.name} is not a readable parquet file: {error}") from error
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
-        raise DatasetError(f"{path.name} names columns twice: {', '.join(map(repr, twice))}; rename one of each")
-    return schema
 
 
 def _roles(path: Path, schema: Any, options: Mapping[str, str]) -> Roles:
@@ -178,10 +157,8 @@ def _holds_bytes(type_: Any) -> bool:
     import pyarrow.types as t
 
     if t.is_struct(type_):
-        return any(
-            type_.field(index).name == "bytes" and _holds_bytes(type_.field(index).type)
-            for index in range(type_.num_fields)
-        )
+        fields = (type_.field(index) for index in range(type_.num_fields))
+        return any(field.name == "bytes" and (t.is_null(field.type) or _holds_bytes(field.type)) for field in fields)
     return bool(t.is_binary(type_) or t.is_large_binary(type_) or t.is_binary_view(type_))
 
 

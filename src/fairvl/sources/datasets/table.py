@@ -108,6 +108,26 @@ def nearest(name: str, known: Sequence[str], *, show: int = 12) -> str:
     return f"{guess}There is: {', '.join(map(repr, known[:show])) or 'nothing'}{more}."
 
 
+def choose(names: Sequence[str], asked: str | None, usual: Sequence[str], where: str) -> str | None:
+    """The column that was asked for (an error when it is absent), else the first usual one that exists."""
+    if asked is not None and asked not in names:
+        raise DatasetError(f"{where} has no column {asked!r}. " + nearest(asked, names))
+    return asked or next((name for name in usual if name in names), None)
+
+
+def parquet_schema(path: Path) -> Any:
+    """The Arrow schema of a parquet file, no two columns of one name."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{path.name} is not a readable parquet file: {error}") from error
+    _check_names(schema.names, path)
+    return schema
+
+
 def check_unique(ids: Iterable[str], *, where: str) -> None:
     """Refuse ids that are equal after Unicode normalisation (NFC), with their count and examples."""
     seen: set[str] = set()

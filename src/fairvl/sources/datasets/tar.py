@@ -118,7 +118,8 @@ def _header_size(header: bytes) -> int | None:
         field = header[124:136]
         if field[0] & 0x80:  # base 256, for members of 8 GiB and more
             return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big") if field[0] == 0x80 else None
-        return int(field.strip(b" \0") or b"0", 8)
+        digits = field.strip(b" \0") or b"0"
+        return int(digits, 8) if digits.isdigit() else None  # int() would take a sign
     except ValueError:
         return None
 

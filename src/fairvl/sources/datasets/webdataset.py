@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import math
@@ -11,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +17,13 @@ from fairvl.errors import DatasetError
 from fairvl.fingerprints import file_hash
 from fairvl.sources.datasets.decode import MAX_BYTES
 from fairvl.sources.datasets.files import IMAGE_SUFFIXES, REFUSED_IMAGE_SUFFIXES, FileSlice, Missing
+from fairvl.sources.datasets.patterns import expand
 from fairvl.sources.datasets.record import Problem, Record, Value
-from fairvl.sources.datasets.table import nearest, plain_value, read_table
+from fairvl.sources.datasets.table import choose, nearest, parquet_schema, plain_value, read_table
 from fairvl.sources.datasets.tar import Member, tar_members
 
 MAX_TEXT_BYTES = 1024 * 1024
-MAX_FILES = 1_000_000
 _IMAGES = tuple(suffix[1:] for suffix in (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".jfif"))
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 _LOOKALIKES = IMAGE_SUFFIXES | REFUSED_IMAGE_SUFFIXES
 _REMOTE = re.compile(r"pipe:|[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -158,45 +154,12 @@ def tar_parts(place: str, options: Mapping[str, str]) -> list[TarPart]:
     for path in paths:
         state, sidecar = path.stat(), path.with_suffix(".parquet")
         beside = str(sidecar.absolute()) if sidecar.is_file() else None
+        if beside is not None:
+            choose(parquet_schema(sidecar).names, "key", (), f"{sidecar.name} (beside {path.name})")
         parts.append(
             TarPart(str(path.absolute()), state.st_size, state.st_mtime_ns, beside, tuple(sorted(options.items())))
         )
     return parts
-
-
-def expand(pattern: str) -> list[str]:
-    """Names that a brace and ``*`` pattern stands for: braces in order, matches of ``*`` sorted.
-
-    Examples
-    --------
-    >>> expand("{08..10}-{a,b}.tar")
-    ['08-a.tar', '08-b.tar', '09-a.tar', '09-b.tar', '10-a.tar', '10-b.tar']
-    """
-    pieces = _BRACES.split(pattern)
-    choices: list[list[str]] = []
-    total = 1
-    for position, piece in enumerate(pieces):
-        choices.append(_choices(piece) if position % 2 else [piece])
-        total *= len(choices[-1])
-        if total > MAX_FILES:
-            raise DatasetError(f"{pattern!r} stands for over {MAX_FILES:,} files; name fewer")
-    names = ["".join(choice) for choice in product(*choices)]
-    if not any(mark in pattern for mark in "*?["):
-        return names
-    found = [match for name in names for match in sorted(glob.glob(os.path.expanduser(name)))]
-    if not found:
-        raise DatasetError(f"no file matches {pattern!r}")
-    return found
-
-
-def _choices(inside: str) -> list[str]:
-    bounds = _RANGE.fullmatch(inside)
-    if bounds is None:
-        return inside.split(",")
-    first, last = int(bounds[1]), int(bounds[2])
-    if not first <= last < first + MAX_FILES:
-        raise DatasetError(f"the range {{{inside}}} must go up and name at most {MAX_FILES:,} files")
-    return [str(number).zfill(len(bounds[1])) for number in range(first, last + 1)]
 
 
 @lru_cache(maxsize=8)
