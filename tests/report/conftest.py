@@ -13,7 +13,8 @@ LEFT = {"orthogonal": 0.25, "calibrated": 0.18, "random (control)": 0.97}
 def _three(metric, unit, before, after, half, *, n, change_half=None, **columns):
     """Before, and after and difference for each repair; `after` maps a repair to its value."""
     extra = columns.pop("extra", {})
-    pair = f"{metric}/{columns.get('groups', '')}/{columns.get('attribute', '')}/{columns.get('order', '')}/{sorted(extra.items())}"
+    about = [columns.get(name, "") for name in ("groups", "attribute", "order")]
+    pair = f"{metric}/{'/'.join(about)}/{sorted(extra.items())}"
     common = {"level": 0.95, "method": "bca", "pair_id": pair, "seed": 7, "config_hash": "c0ffee" * 5, **columns}
     rows = [
         Finding(
@@ -80,7 +81,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
             "effect_size",
             "standard deviations",
             d,
-            {r: d - 0.02 for r in left},
+            dict.fromkeys(left, d - 0.02),
             0.25,
             n=50,
             change_half=0.06,
@@ -97,7 +98,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
             "accuracy",
             "share",
             level,
-            {r: level - 0.003 for r in left},
+            dict.fromkeys(left, level - 0.003),
             0.008,
             n=5000,
             change_half=0.004,
@@ -111,7 +112,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
                 "accuracy",
                 "share",
                 level + shift,
-                {r: level + shift * 0.8 for r in left},
+                dict.fromkeys(left, level + shift * 0.8),
                 0.6 / math.sqrt(n),
                 n=n,
                 groups=group,
@@ -129,7 +130,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
                 metric,
                 "share",
                 size,
-                {r: size * 0.7 for r in left},
+                {r: size * (0.6 + 0.4 * k) for r, k in left.items()},
                 0.009,
                 n=5000,
                 attribute="gender",
@@ -140,7 +141,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
             "worst_group_accuracy",
             "share",
             level - 0.007,
-            {r: level - 0.006 for r in left},
+            dict.fromkeys(left, level - 0.006),
             0.01,
             n=5000,
             attribute="gender",
@@ -181,7 +182,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
                 "ndkl",
                 "nats",
                 0.1 + 0.01 * i,
-                {r: 0.05 for r in left},
+                {r: 0.1 * k for r, k in left.items()},
                 0.02,
                 n=5000,
                 attribute="gender",
@@ -192,7 +193,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
                 "bias_at_k",
                 "share",
                 0.3 - 0.15 * i,
-                {r: 0.02 for r in left},
+                {r: (0.3 - 0.15 * i) * k for r, k in left.items()},
                 0.07,
                 n=100,
                 attribute="gender",
@@ -245,7 +246,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
                 "harm_rate",
                 "share",
                 rate,
-                {r: rate * 0.9 for r in left},
+                dict.fromkeys(left, rate * 0.9),
                 0.006,
                 n=2490,
                 groups=group,
@@ -257,7 +258,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
         "slope",
         "per unit",
         -0.0021,
-        {r: -0.002 for r in left},
+        dict.fromkeys(left, -0.002),
         0.0009,
         n=5000,
         attribute="age",
@@ -268,7 +269,7 @@ def full_findings(model="world:clip", damage=1.0, left=LEFT):
         "recall_at_k",
         "share",
         0.74,
-        {r: 0.735 for r in left},
+        dict.fromkeys(left, 0.735),
         0.012,
         n=5000,
         change_half=0.006,

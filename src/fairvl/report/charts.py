@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from .pairing import Series
 from .vocabulary import THIN, number
@@ -94,18 +94,16 @@ class Panel:
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
-    """One element; children and attribute values are escaped, a trailing underscore in a name is dropped."""
-    written = [
-        Markup(' {}="{}"').format(key.rstrip("_").replace("__", ":").replace("_", "-"), _short(value))
-        for key, value in attributes.items()
-        if value is not None
-    ]
-    inside = Markup("").join(child if isinstance(child, Markup) else Markup("{}").format(child) for child in children)
-    return Markup("<{}{}>{}</{}>").format(name, Markup("").join(written), inside, name)
+    """One element; children and attribute values are escaped, underscores in names become hyphens."""
+    parts: list[object] = [_OPEN, name]
+    for key, value in attributes.items():
+        if value is not None:
+            written = f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
+            parts += [_SPACE, key.rstrip("_").replace("_", "-"), _EQUALS, written, _QUOTE]
+    return Markup("").join(map(escape, [*parts, _CLOSE, *children, _END, name, _CLOSE]))
 
 
-def _short(value: object) -> object:
-    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
+_OPEN, _SPACE, _EQUALS, _QUOTE, _CLOSE, _END = (Markup(text) for text in ("<", " ", '="', '"', ">", "</"))  # noqa: S704
 
 
 def nice_ticks(low: float, high: float, wanted: int = 6) -> list[float]:

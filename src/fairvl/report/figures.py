@@ -15,6 +15,7 @@ from .vocabulary import ALL_GROUPS, SMALL_CELL, THIN, interval_text, metric_of, 
 
 MOST_ROWS = 45
 MOST_MARKS = 180  # per chart, so that many series do not make the page heavy
+MOST_REASON = 32  # characters; the tooltip and the table have the whole note
 MOST_FIGURES = 8  # per section
 
 
@@ -56,11 +57,13 @@ def tip(series: Series, row: Finding) -> str:
 
 
 def text_of(row: Finding) -> str:
-    """The value with its interval, or why there is none."""
+    """The value with its interval, or why there is none; a unit that the axis names is not repeated."""
     if math.isnan(row.value):
-        return f"undefined: {row.note}"[:44]
+        reason = f"undefined: {row.note}"
+        return reason if len(reason) <= MOST_REASON else reason[: MOST_REASON - 1].rstrip() + "\u2026"
     interval = interval_text(row)
-    return f"{value_text(row)} ({interval})" if interval else value_text(row)
+    value = value_text(row) if row.unit in ("share", "standard deviations", "nats") else number(row.value)
+    return f"{value} ({interval})" if interval else value
 
 
 def p_pair(row: Finding) -> str:

@@ -13,23 +13,29 @@ from ..findings import Findings
 
 
 def pack(findings: Findings) -> dict[str, Any]:
-    """One run as columns of JSON texts; `index` is absent where a column is constant, -1 where a row lacks it."""
+    """One run as columns of JSON texts, and the order in which each row names its columns.
+
+    `texts` of a column are its distinct values, `index` says which one a row has (absent where all rows have the
+    first); `orders` are the distinct lists of columns that rows have, `order` says which one a row has.
+    """
     records = findings.records()
     head = Findings((), findings.settings).to_json().removesuffix("[]\n}")
-    columns = []
-    for name in findings.columns:
-        texts: dict[str, int] = {}
-        index = [
-            texts.setdefault(json.dumps(record[name], ensure_ascii=False, allow_nan=False), len(texts))
-            if name in record
-            else -1
-            for record in records
-        ]
-        column: dict[str, Any] = {"name": json.dumps(name, ensure_ascii=False), "texts": list(texts)}
-        if any(index):
-            column["index"] = index
-        columns.append(column)
-    return {"rows": len(records), "head": head, "columns": columns}
+    number = {name: i for i, name in enumerate(findings.columns)}
+    texts: list[dict[str, int]] = [{} for _ in number]
+    index: list[list[int]] = [[] for _ in number]
+    orders: dict[tuple[int, ...], int] = {}
+    order = []
+    for record in records:
+        order.append(orders.setdefault(tuple(number[name] for name in record), len(orders)))
+        for name, i in number.items():
+            text = json.dumps(record[name], ensure_ascii=False, allow_nan=False) if name in record else None
+            index[i].append(0 if text is None else texts[i].setdefault(text, len(texts[i])))
+    columns = [
+        {"name": json.dumps(name, ensure_ascii=False), "texts": list(texts[i])}
+        | ({"index": index[i]} if any(index[i]) else {})
+        for name, i in number.items()
+    ]
+    return {"head": head, "columns": columns, "orders": [list(o) for o in orders], "order": order}
 
 
 def script_json(value: object) -> str:

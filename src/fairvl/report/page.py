@@ -24,6 +24,7 @@ from .sections import sections
 from .vocabulary import interval_text, metric_of, p_text, plural, value_text
 
 MOST_TABLE_ROWS = 1500
+MOST_TABLE_BYTES = 900_000  # leaves room for the charts and for 5,000 findings as JSON under 3 MB
 MOST_CHOICES = 60
 Source = Findings | Path | str
 
@@ -241,7 +242,7 @@ def _table(comparison: Comparison) -> Table:
         ("Note", "text"),
     ]
     pairs = [(run.name, row) for run in comparison.runs for row in run.findings]
-    rows = tuple(_table_row(name if several else None, row) for name, row in pairs[:MOST_TABLE_ROWS])
+    rows = _within(_table_row(name if several else None, row) for name, row in pairs[:MOST_TABLE_ROWS])
     choices = []
     for i, (name, _) in enumerate(names):
         values = tuple(dict.fromkeys(row[i][0] for row in rows if row[i][0]))
@@ -253,6 +254,17 @@ def _table(comparison: Comparison) -> Table:
             f"The table shows the first {len(rows):,} of {len(pairs):,} findings; the JSON download holds all of them."
         )
     return Table(tuple(names), rows, tuple(choices), note)
+
+
+def _within(rows: Iterable[tuple[tuple[str, str | None], ...]]) -> tuple[tuple[tuple[str, str | None], ...], ...]:
+    """The first rows that fit into the bytes a table may take."""
+    kept, size = [], 0
+    for row in rows:
+        size += sum(len(text.encode()) + len(key or "") + 18 for text, key in row)
+        if size > MOST_TABLE_BYTES:
+            break
+        kept.append(row)
+    return tuple(kept)
 
 
 def _table_row(run: str | None, row: Finding) -> tuple[tuple[str, str | None], ...]:

@@ -83,15 +83,13 @@
   const findingsFile = (number) => {
     data = data || JSON.parse($("data").textContent);
     const run = data.runs[number];
-    const records = [];
-    for (let i = 0; i < run.rows; i += 1) {
-      const fields = [];
-      for (const { name, texts, index } of run.columns) {
-        const at = index ? index[i] : 0;
-        if (at >= 0) fields.push(`   ${name}: ${texts[at]}`);
-      }
-      records.push(`  {\n${fields.join(",\n")}\n  }`);
-    }
+    const records = run.order.map((order, row) => {
+      const fields = run.orders[order].map((column) => {
+        const { name, texts, index } = run.columns[column];
+        return `   ${name}: ${texts[index ? index[row] : 0]}`;
+      });
+      return `  {\n${fields.join(",\n")}\n  }`;
+    });
     return `${run.head}${records.length ? `[\n${records.join(",\n")}\n ]` : "[]"}\n}`;
   };
   document.querySelectorAll("a[data-run]").forEach((link) => {

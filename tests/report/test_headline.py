@@ -1,0 +1,131 @@
+"""The headline says what the intervals support, in every situation, and not more."""
+
+from dataclasses import replace
+
+import pytest
+
+from fairvl.findings import Finding, Findings
+from fairvl.report.headline import headline
+from fairvl.report.pairing import Run, compare
+
+REPAIRS = ("orthogonal", "calibrated", "random (control)")
+
+
+def said(*tables):
+    return headline(compare([Run(f"run {i}", table) for i, table in enumerate(tables)]))
+
+
+def everything(told):
+    return " ".join([told.text, *told.sentences, *(f"{c.label} {c.value} {c.detail}" for c in told.cards)])
+
+
+def test_a_repair_that_works_is_said_with_its_cost_and_its_control(findings):
+    told = said(findings)
+    assert told.text.startswith(
+        "Gender bias fell by 75\u202f% after the orthogonal repair; accuracy on untreated tasks"
+    )
+    assert "did not change measurably (\u22120.3 points)" in told.text
+    assert "random operator" in everything(told)
+    assert "the repair\u2019s own" in everything(told)
+    assert told.scoreboard is not None
+    assert told.scoreboard.columns == ("before", *REPAIRS)
+    row = told.scoreboard.rows[0]
+    assert [cell.value for cell in row[2]] == ["1.11", "0.28", "0.20", "1.07"]
+
+
+def test_utility_that_moves_clearly_is_not_called_unchanged(findings):
+    rows = [
+        replace(r, value=r.value - 0.05, low=r.low - 0.05, high=r.high - 0.05)
+        if r.metric == "accuracy" and r.groups == "(all)" and r.arm in ("after", "difference") else r
+        for r in findings
+    ]  # fmt: skip
+    told = said(Findings(rows, findings.settings))
+    assert "changed by \u22125.3 points" in told.text
+    assert "loss of" in told.text
+    assert "measurably" not in told.text
+
+
+def test_a_change_whose_intervals_include_zero_is_not_called_a_fall(findings):
+    rows = [replace(r, low=-9.0, high=9.0) if r.arm == "difference" else r for r in findings]
+    told = said(Findings(rows, findings.settings))
+    assert "did not change measurably" in told.text.split(";")[0]
+    assert "fell" not in told.text
+
+
+def test_a_repair_that_does_harm_is_said_to(make_findings):
+    told = said(make_findings(left={"orthogonal": 1.5, "random (control)": 1.0}))
+    assert told.text.startswith("The orthogonal repair did harm: gender bias rose by 50")
+    assert told.cards[0].tone == "bad"
+
+
+def test_a_control_that_does_as_well_takes_the_credit_away(make_findings):
+    told = said(make_findings(left={"orthogonal": 0.3, "random (control)": 0.4}))
+    assert "random operator did about as well" in told.text
+    assert "cannot be credited" in told.text
+
+
+def test_a_missing_control_is_said(make_findings):
+    told = said(make_findings(left={"orthogonal": 0.3}))
+    assert "No random control" in everything(told)
+    assert "random operator did" not in told.text
+
+
+def test_a_repair_that_helps_some_and_hurts_some_is_said_to(findings):
+    hurt = {"nurse faces"}
+    rows = [
+        replace(r, value=-2.0, low=-2.1, high=-1.9) if r.extra.get("test") in hurt and r.arm == "after" else
+        replace(r, value=-0.8, low=-0.9, high=-0.7) if r.extra.get("test") in hurt and r.arm == "difference" else r
+        for r in findings
+    ]  # fmt: skip
+    assert "but not everywhere" in said(Findings(rows, findings.settings)).text
+
+
+def test_without_a_paired_difference_nothing_is_clear(findings):
+    rows = [r for r in findings if r.arm != "difference"]
+    assert "did not change measurably" in said(Findings(rows, findings.settings)).text.split(";")[0]
+
+
+def test_nothing_repaired_is_a_description(unrepaired):
+    told = said(unrepaired)
+    assert told.text.startswith("Gender bias shows in 4 of 7 social association tests after correction")
+    assert "Nothing was repaired" in everything(told)
+    assert told.scoreboard is None
+    assert "fell" not in everything(told)
+
+
+def test_no_significant_test_is_said(unrepaired):
+    rows = [replace(r, p=0.5, p_adjusted=1.0) if r.metric == "effect_size" else r for r in unrepaired]
+    assert said(Findings(rows)).text.startswith("None of 8 social association tests is significant")
+
+
+def test_predictions_only_name_the_worst_large_group(predictions):
+    told = said(predictions)
+    assert told.text.startswith(
+        "Accuracy on \u201cgender\u201d is lowest for East Asian (87.2\u202f%, n\u202f=\u202f1500)"
+    )
+    assert "Black" not in told.text, "a group of 21 must not make the headline"
+    assert "over everybody it is 91.2\u202f%" in told.text
+
+
+def test_runs_are_ranked_on_what_they_share(make_findings):
+    told = said(make_findings(damage=1.0), make_findings(damage=0.5))
+    assert "run 1: after calibrated (mean |d| 0.10)" in told.text
+    assert "highest: run 0: before (1.11)" in told.text
+
+
+def test_runs_that_share_nothing_are_not_ranked(predictions):
+    other = Findings([Finding("moon_phase", 0.3, "phases", 12, 0.1, 0.5, 0.95)])
+    told = said(predictions, other)
+    assert told.text.startswith("2 runs side by side")
+    assert "not ranked" in everything(told)
+
+
+def test_unknown_metrics_alone_still_give_a_headline():
+    told = said(Findings([Finding("moon_phase", 0.3, "phases", 12, 0.1, 0.5, 0.95)]))
+    assert told.text.startswith("1 finding on 1 metric")
+
+
+@pytest.mark.parametrize("arm", ["after", "difference"])
+def test_a_repair_without_a_before_claims_nothing(findings, arm):
+    told = said(Findings([r for r in findings if r.arm == arm], findings.settings))
+    assert "no measure of gender bias was taken both before and after" in told.text
