@@ -6,9 +6,22 @@ __version__ = "0.1.0"
 
 # Every public name once, with its home; nothing is imported until it is asked for.
 _HOMES = {
+    "EmbeddingStore": "sources.store",
+    "EncoderCard": "sources.encoders",
     "FairVLError": "errors",
     "Finding": "findings",
     "Findings": "findings",
+    "LinearOperator": "repair.debias",
+    "audit": "measure.audit",
+    "check": "report",
+    "debias": "repair.debias",
+    "demo": "reproduce.demos",
+    "embed": "sources.embed",
+    "encoder": "sources.encoders",
+    "load_bank": "sources.prompts",
+    "load_dataset": "sources.datasets",
+    "load_encoder": "sources.encoders",
+    "report": "report",
 }
 __all__ = sorted(_HOMES)
 

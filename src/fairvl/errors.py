@@ -78,6 +78,5 @@ class MissingExtraError(FairVLError, ImportError):
 def missing_extra(package: str, extra: str) -> MissingExtraError:
     """The error for an optional dependency that is not installed."""
     return MissingExtraError(
-        f"this needs the package {package!r}, which is not installed. "
-        f"Install it with: pip install 'fairvl[{extra}]'"
+        f"this needs the package {package!r}, which is not installed. Install it with: pip install 'fairvl[{extra}]'"
     )

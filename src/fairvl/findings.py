@@ -218,8 +218,9 @@ class Findings(Sequence[Finding]):
         writer = csv.DictWriter(out, self.columns, lineterminator="\n")
         writer.writeheader()
         for record in self.records():
-            writer.writerow({k: "'" + v if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v
-                             for k, v in record.items()})
+            writer.writerow(
+                {k: "'" + v if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for k, v in record.items()}
+            )
         return out.getvalue()
 
     @classmethod
@@ -234,7 +235,9 @@ class Findings(Sequence[Finding]):
             try:
                 rows.append(Finding(**fixed, extra=free))
             except TypeError as error:
-                raise FindingsError(f"a row of findings is malformed: {error}. Expected the columns {COLUMNS}.") from None
+                raise FindingsError(
+                    f"a row of findings is malformed: {error}. Expected the columns {COLUMNS}."
+                ) from None
         return cls(rows, settings)
 
     @classmethod

@@ -1,0 +1,5 @@
+"""``python -m fairvl``."""
+
+from .cli import main
+
+main(prog_name="fairvl")

@@ -1,0 +1,257 @@
+"""The command line: parse, call one library function, write. Whatever the shell can do, Python can do by the same name.
+
+Nothing heavy is imported here: `fairvl --help` answers before numpy would have loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from .. import __version__
+from ..errors import FairVLError
+
+if TYPE_CHECKING:
+    from ..findings import Findings
+
+USER_ERROR = 2
+THRESHOLD_CROSSED = 1
+INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """The group of verbs: user mistakes become one readable line, and a typo names the nearest verb."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Expected one of: {', '.join(self.list_commands(ctx))}."
+            raise click.UsageError(f"no verb {args[0]!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FairVLError as error:
+            _fail(f"error: {error}", USER_ERROR)
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing half-written was left. The same command goes on where it stopped.", INTERRUPTED)
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise SystemExit(INTERRUPTED) from None
+
+
+def _fail(line: str, code: int) -> NoReturn:
+    click.echo(" ".join(line.split()), err=True)
+    raise SystemExit(code)
+
+
+def _example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fairvl")
+def main() -> None:
+    """Measure social bias of vision-language models, repair it, and prove the repair.
+
+    \b
+    Start here:
+      fairvl demo --out demo       a whole audit on the built-in world, without a download
+    """
+
+
+def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    def apply(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+_seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random step.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on standard output.")
+_uncertainty = _options(
+    click.option("--draws", type=click.IntRange(100), default=1000, show_default=True, help="Bootstrap draws."),
+    click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Interval level."),
+    _seed,
+)
+
+
+@main.command(
+    epilog=_example("fairvl embed open_clip:ViT-B-32/laion2b_s34b_b79k 'folder:photos?metadata=labels.csv' -o store")
+)
+@click.argument("encoder")
+@click.argument("dataset")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the store.")
+@click.option("--engine", default="local", show_default=True, help="local")
+@click.option("--workers", type=click.IntRange(0), default=None, help="Decoding processes.  [default: cores - 1]")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images per forward pass.")
+@click.option("--rows-per-shard", type=click.IntRange(1), default=10_000, show_default=True, help="Rows per file.")
+def embed(
+    encoder: str, dataset: str, out: Path, engine: str, workers: int | None, batch: int, rows_per_shard: int
+) -> None:
+    """Encode DATASET with ENCODER into a store of vectors; killed, the same command goes on."""
+    from ..sources.datasets import load_dataset
+    from ..sources.embed import embed as run
+    from ..sources.encoders import load_encoder
+
+    store = run(
+        load_encoder(encoder), load_dataset(dataset), out,
+        engine=engine, workers=workers, batch=batch, rows_per_shard=rows_per_shard,
+    )  # fmt: skip
+    click.echo(f"{len(store)} rows in {out}", err=True)
+
+
+@main.command(
+    epilog=_example(
+        "fairvl audit -e open_clip:ViT-B-32/openai -d 'folder:photos?metadata=labels.csv' -o audit",
+        "fairvl audit -e stored:store --operator gender.safetensors -o audit",
+        "fairvl audit --predictions predictions.csv -o audit",
+    )
+)
+@click.option("-e", "--encoder", help="Encoder under audit, for example open_clip:ViT-B-32/openai or stored:DIR.")
+@click.option("-d", "--dataset", help="Labelled images; with stored:DIR the store's own table is the default.")
+@click.option("--predictions", type=click.Path(path_type=Path), help="Stored predictions: id, y_true, y_pred, groups.")
+@click.option("--groups", help="Group columns, comma-separated.  [default: all columns that hold groups]")
+@click.option("--suite", default="core", show_default=True, help="Name of a suite, or a suite file (.toml).")
+@click.option(
+    "--operator",
+    "operators",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Operator file to prove: everything is measured before and after. Repeatable.",
+)
+@click.option("--recode", multiple=True, metavar="COLUMN:OLD=NEW", help="Map a label of the data. Repeatable.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of findings and report.")
+@_uncertainty
+@_json
+def audit(
+    encoder: str | None, dataset: str | None, predictions: Path | None, groups: str | None, suite: str,
+    operators: Sequence[Path], recode: Sequence[str], out: Path, draws: int, level: float, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Measure everything that applies to an encoder, or to stored predictions, and write the report."""
+    from ..measure.audit import audit as run
+    from ..repair.debias import LinearOperator
+
+    repairs = {operator.stem: LinearOperator.load(operator) for operator in operators}
+    findings = run(
+        encoder, dataset=dataset, predictions=predictions, suite=suite, operator=repairs or None,
+        groups=groups.split(",") if groups else None, recode=_recodes(recode), draws=draws, level=level, seed=seed,
+    )  # fmt: skip
+    _write(findings, out, as_json)
+
+
+def _recodes(pairs: Sequence[str]) -> dict[str, dict[str, str]]:
+    recodes: dict[str, dict[str, str]] = {}
+    for pair in pairs:
+        column, colon, rest = pair.partition(":")
+        old, equals, new = rest.partition("=")
+        if not (colon and equals and column and old):
+            raise click.BadParameter(
+                f"{pair!r}; expected COLUMN:OLD=NEW, for example gender:man1=man.", param_hint="--recode"
+            )
+        recodes.setdefault(column, {})[old] = new
+    return recodes
+
+
+def _write(findings: Findings, out: Path, as_json: bool) -> None:
+    from ..report import report as write_report
+
+    findings.write(out / "findings.json")
+    findings.write(out / "findings.parquet")
+    page = write_report(findings, out / "report.html")
+    if as_json:
+        click.echo(findings.to_json())
+    click.echo(f"{len(findings)} findings in {out / 'findings.json'}; read {page}", err=True)
+
+
+@main.command(
+    epilog=_example(
+        "fairvl debias open_clip:ViT-B-32/openai --attribute gender --method calibrated -o gender.safetensors"
+    )
+)
+@click.argument("encoder")
+@click.option("--attribute", default="gender", show_default=True, help="What the text embedding should stop to carry.")
+@click.option(
+    "--method", type=click.Choice(["orthogonal", "calibrated", "random"]), default="calibrated", show_default=True
+)
+@click.option(
+    "--subspace",
+    type=click.Choice(["span", "centred", "pairs"]),
+    default=None,
+    help="Subspace to remove.  [default: the method's own]",
+)
+@click.option("--lambda", "lam", type=float, default=None, help="Strength of the calibration.  [default: 1000]")
+@click.option("--bank", default=None, help="Prompt bank (name or .toml).  [default: the attribute's own]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Operator file (.safetensors).")
+@_seed
+def debias(
+    encoder: str, attribute: str, method: str, subspace: str | None, lam: float | None, bank: str | None,
+    out: Path, seed: int,
+) -> None:  # fmt: skip
+    """Fit a closed-form repair of an encoder's text embedding and write it as an operator file."""
+    from ..repair.debias import fit_operator as run
+    from ..sources.encoders import load_encoder
+
+    options: dict[str, Any] = {"method": method, "subspace": subspace, "lam": lam, "bank": bank}
+    operator = run(
+        load_encoder(encoder), attribute=attribute, seed=seed,
+        **{name: value for name, value in options.items() if value is not None},
+    )  # fmt: skip
+    operator.save(out)
+    click.echo(f"{method} operator of rank {operator.rank} in {out}", err=True)
+
+
+@main.command(
+    epilog=_example("fairvl report audit/findings.json -o report.html", "fairvl report a.json b.json -o compare.html")
+)
+@click.argument("findings", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="HTML file.")
+def report(findings: Sequence[Path], out: Path) -> None:
+    """One self-contained HTML page from FINDINGS; several runs become a comparison."""
+    from ..report import report as run
+
+    click.echo(f"read {run(list(findings), out)}", err=True)
+
+
+@main.command(epilog=_example("fairvl check audit/findings.json thresholds.toml"))
+@click.argument("findings", type=click.Path(path_type=Path))
+@click.argument("thresholds", type=click.Path(path_type=Path))
+@_json
+def check(findings: Path, thresholds: Path, as_json: bool) -> None:
+    """Exit with 1 when a finding crosses a threshold; for continuous integration."""
+    from ..report.check import check as run
+
+    result = run(findings, thresholds)
+    click.echo(json.dumps(result.to_dict(), indent=1) if as_json else str(result))
+    if not result.ok:
+        raise SystemExit(THRESHOLD_CROSSED)
+
+
+@main.command(epilog=_example("fairvl demo --out demo"))
+@click.argument("name", default="audit")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("fairvl-demo"),
+    show_default=True,
+    help="Folder of findings and report.",
+)
+@_seed
+@_json
+def demo(name: str, out: Path, seed: int, as_json: bool) -> None:
+    """One capability's whole experiment on the built-in world (NAME: audit)."""
+    from ..reproduce.demos import demo as run
+
+    _write(run(name, out, seed=seed), out, as_json)

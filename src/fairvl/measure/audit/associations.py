@@ -1,0 +1,103 @@
+"""The association tests of a suite, before and after, with Holm's correction over the tests of one arm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ...arrays import FloatArray
+from ...findings import Finding
+from ...stats.estimate import Estimate
+from ...stats.multiplicity import holm
+from ..association import AssociationResult, association_test, compare_associations
+from .arms import Arm, Setting, rows
+from .suite import Association, ImageSet, TextSet
+
+IMAGE_PERMUTATIONS = 9_999  # image sets are large: their p is sampled
+
+
+def association_findings(setting: Setting) -> list[Finding]:
+    """One finding per test and arm; a test that cannot run says why in its note."""
+    found: list[Finding] = []
+    for test in setting.suite.associations:
+        found += _findings(setting, test)
+    return _corrected(found)
+
+
+def _findings(setting: Setting, test: Association) -> list[Finding]:
+    extra: dict[str, Any] = {
+        "test": test.test, "category": test.category, "role": "fairness" if test.category == "social" else "utility",
+        "x": test.x.name, "y": test.y.name, "a": test.a.name, "b": test.b.name,
+    }  # fmt: skip
+    columns: dict[str, Any] = {
+        "order": test.order, "attribute": test.attribute, "groups": f"{test.x.name} | {test.y.name}",
+        "seed": setting.seed,
+    }  # fmt: skip
+    if reason := _obstacle(setting, test):
+        nothing = Estimate(float("nan"), n=0, note=reason)
+        return rows("effect_size", "standard deviations", "", nothing, {}, extra=extra, **columns)
+    options: dict[str, Any] = {
+        "tail": "two-sided", "seed": setting.seed, "draws": setting.draws, "level": setting.level,
+        "clusters": tuple(s.words if isinstance(s, TextSet) else None for s in (test.x, test.y, test.a, test.b)),
+        "permutations": IMAGE_PERMUTATIONS,
+    }  # fmt: skip
+    before = _vectors(setting, test, setting.before)
+    pair_id = f"association/{test.test}/{test.order}"
+    if not setting.after:
+        result = association_test(*before, **options)
+        found = rows("effect_size", "standard deviations", pair_id, _estimate(result), {}, extra=extra, **columns)
+        return [replace(found[0], p=result.p)]
+    compared = {
+        arm.repair: compare_associations(before, _vectors(setting, test, arm), **options) for arm in setting.after
+    }
+    first = next(iter(compared.values()))
+    found = rows(
+        "effect_size", "standard deviations", pair_id, _estimate(first.before),
+        {name: (_estimate(c.after), c.difference) for name, c in compared.items()}, extra=extra, **columns,
+    )  # fmt: skip
+    ps = {"": first.before.p} | {name: c.after.p for name, c in compared.items()}
+    return [replace(f, p=ps[str(f.extra["repair"])]) if f.arm != "difference" else f for f in found]
+
+
+def _vectors(setting: Setting, test: Association, arm: Arm) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    # Where targets and attributes are both images they come from different halves: no image meets itself.
+    both = test.order == "image-image"
+    x, y = (setting.stimuli(s, arm, half=True if both else None) for s in (test.x, test.y))
+    a, b = (setting.stimuli(s, arm, half=False if both else None) for s in (test.a, test.b))
+    return x, y, a, b
+
+
+def _obstacle(setting: Setting, test: Association) -> str:
+    sets = (test.x, test.y, test.a, test.b)
+    if reason := setting.texts.missing(s for s in sets if isinstance(s, TextSet)):
+        return reason
+    for s in sets:
+        if not isinstance(s, ImageSet):
+            continue
+        if setting.images is None or setting.before.images is None:
+            return "not run: no images were given"
+        if s.attribute not in setting.images.groups:
+            return f"not run: the images have no {s.attribute} labels"
+    vectors = _vectors(setting, test, setting.before)
+    if small := [s.name for s, v in zip(sets, vectors, strict=True) if isinstance(s, ImageSet) and len(v) < 2]:
+        return f"not run: fewer than two images of {', '.join(small)}"
+    return ""
+
+
+def _estimate(result: AssociationResult[float]) -> Estimate:
+    return Estimate(
+        result.effect_size, result.low, result.high, result.n, result.level, result.method, result.note
+    )  # fmt: skip
+
+
+def _corrected(found: list[Finding]) -> list[Finding]:
+    """Holm over the social tests of one arm and repair, and over the controls apart."""
+    families: dict[tuple[object, ...], list[int]] = {}
+    for index, row in enumerate(found):
+        if row.p is not None and row.p == row.p:
+            families.setdefault((row.arm, row.extra["repair"], row.extra["category"]), []).append(index)
+    for members in families.values():
+        adjusted = holm([p for i in members if (p := found[i].p) is not None])
+        for i, p in zip(members, adjusted, strict=True):
+            found[i] = replace(found[i], p_adjusted=float(p))
+    return found

@@ -1,0 +1,168 @@
+"""Group metrics of labels and predictions as findings: zero-shot tasks, and predictions that were stored."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...findings import Finding
+from ...stats.codes import MISSING, GroupCodes, encode
+from ...stats.estimate import Estimate
+from ..groups import GroupSummary, compare_summary, group_summary
+from ..trends import compare_trends, trend
+from ..zeroshot import classify, prototypes
+from .arms import Arm, Setting, rows
+from .suite import Classification
+
+MEASURES = (
+    "worst_group_accuracy", "accuracy_gap", "average_worst_gap", "equal_opportunity_difference",
+    "equalized_odds_difference", "equalized_odds_difference_mean",
+)  # fmt: skip
+CROSSING_MEASURES = MEASURES[:2]
+
+
+def classification_findings(setting: Setting) -> list[Finding]:
+    """Every zero-shot task whose labels the data have, by every attribute they have."""
+    found: list[Finding] = []
+    for task in setting.suite.classifications:
+        if setting.images is None or task.attribute not in setting.images.groups:
+            continue
+        if reason := setting.texts.missing(task.prompts):
+            nothing = Estimate(float("nan"), n=0, note=reason)
+            found += rows(
+                "accuracy", "share", "", nothing, {}, groups="(all)", extra={"task": task.task, "role": "utility"}
+            )
+            continue
+        found += _task_findings(setting, task)
+    return found
+
+
+def zero_shot(setting: Setting, task: Classification, arm: Arm) -> np.ndarray[Any, np.dtype[np.str_]]:
+    """The class each image is given, by name."""
+    rows_of = [setting.texts.rows(prompts) for prompts in task.prompts]
+    codes = np.repeat(np.arange(len(rows_of)), [len(r) for r in rows_of])
+    classes = prototypes(arm.texts[np.concatenate(rows_of)], codes, len(rows_of))
+    assert arm.images is not None
+    return np.array(task.classes)[classify(classes, arm.images)]
+
+
+def _task_findings(setting: Setting, task: Classification) -> list[Finding]:
+    assert setting.images is not None
+    truth = setting.images.groups[task.attribute]
+    known = np.array([label in task.classes for label in truth.labels] + [False])[truth.codes]
+    if not known.any():
+        nothing = Estimate(float("nan"), n=0, note=f"not run: no image is labelled as one of {', '.join(task.classes)}")
+        return rows("accuracy", "share", "", nothing, {}, groups="(all)", extra={"task": task.task, "role": "utility"})
+    labels = np.array([*truth.labels, MISSING])[truth.codes[known]]
+    predicted = {arm.repair: zero_shot(setting, task, arm)[known] for arm in (setting.before, *setting.after)}
+    before = predicted.pop("")
+    names = [name for name in setting.images.sensitive if name != task.attribute]
+    groups = {name: setting.images.groups[name].take(known) for name in names}
+    numbers = {name: values[known] for name, values in setting.images.numbers.items()}
+    found = label_findings(
+        labels, before, predicted, groups, task=task.task, role=setting.role(task.attribute, "utility"),
+        draws=setting.draws, level=setting.level, seed=setting.seed,
+    )  # fmt: skip
+    return found + trend_findings(labels, before, predicted, numbers, task.task, setting)
+
+
+def label_findings(
+    truth: Any, before: Any, after: Mapping[str, Any], groups: Mapping[str, GroupCodes], *, task: str,
+    role: str, draws: int, level: float, seed: int, crossings: int = 2,
+) -> list[Finding]:  # fmt: skip
+    """Accuracy by group, worst group and gaps, for each attribute and each crossing of up to `crossings` of them."""
+    found: list[Finding] = []
+    overall_done = False
+    for attribute, codes in _attributes(groups, crossings, len(truth)):
+        options: dict[str, Any] = {"n_boot": draws, "level": level, "seed": seed}
+        pairs = {name: compare_summary(truth, before, y, codes, **options) for name, y in after.items()}
+        first = next(iter(pairs.values())).before if pairs else group_summary(truth, before, codes, **options)
+        arms = {name: (pair.after, pair.difference) for name, pair in pairs.items()}
+        extra: dict[str, Any] = {"task": task}
+        columns: dict[str, Any] = {"attribute": attribute, "seed": seed}
+        if not overall_done:
+            found += rows(
+                "accuracy", "share", f"{task}/accuracy", first.accuracy.overall,
+                {name: (a.accuracy.overall, d.accuracy.overall) for name, (a, d) in arms.items()},
+                extra=extra | {"role": role}, groups="(all)", seed=seed,
+            )  # fmt: skip
+            overall_done = True
+        if attribute == "":
+            continue
+        found += _by_group(first, arms, f"{task}/{attribute}", extra, columns)
+        for measure in CROSSING_MEASURES if " & " in attribute else MEASURES:
+            found += rows(
+                measure, "share", f"{task}/{attribute}/{measure}", first.measures[measure],
+                {name: (a.measures[measure], d.measures[measure]) for name, (a, d) in arms.items()},
+                extra=extra | {"role": "fairness"}, groups=_which(measure, first), **columns,
+            )  # fmt: skip
+    return found
+
+
+def _attributes(groups: Mapping[str, GroupCodes], crossings: int, n: int) -> Iterator[tuple[str, GroupCodes]]:
+    if not groups:
+        yield "", encode(["(all)"] * n)
+    for size in range(1, crossings + 1):
+        for names in itertools.combinations(groups, size):
+            crossed = encode({name: groups[name] for name in names}) if size > 1 else groups[names[0]]
+            if np.count_nonzero(crossed.counts):
+                yield " & ".join(names), crossed
+
+
+def _by_group(
+    first: GroupSummary, arms: Mapping[str, tuple[GroupSummary, GroupSummary]], pair: str,
+    extra: Mapping[str, Any], columns: Mapping[str, Any],
+) -> list[Finding]:  # fmt: skip
+    found: list[Finding] = []
+    for label, estimate in first.accuracy.by_group.items():
+        if not estimate.n:
+            continue  # a combination nobody belongs to; the frame lists it, the report would only be longer
+        note = f"fewer than {first.accuracy.minimum} rows" if label in first.accuracy.small else ""
+        found += rows(
+            "accuracy", "share", f"{pair}/{label}", estimate,
+            {name: (a.accuracy.by_group[label], d.accuracy.by_group[label]) for name, (a, d) in arms.items()},
+            extra=dict(extra) | {"role": "diagnostic"}, groups=label, note=note, **columns,
+        )  # fmt: skip
+    return found
+
+
+def _which(measure: str, summary: GroupSummary) -> str:
+    if measure == "worst_group_accuracy":
+        return summary.accuracy.worst_group
+    if measure == "accuracy_gap":
+        return f"{summary.accuracy.best_group} - {summary.accuracy.worst_group}"
+    return "(largest gap)"
+
+
+def trend_findings(
+    truth: Any, before: Any, after: Mapping[str, Any], numbers: Mapping[str, Any], task: str, setting: Setting
+) -> list[Finding]:
+    """Slope of being right on each numeric attribute, for example accuracy per year of age."""
+    found: list[Finding] = []
+    right = np.asarray(before) == truth
+    for attribute, values in numbers.items():
+        options: dict[str, Any] = {"n_boot": setting.draws, "level": setting.level, "seed": setting.seed}
+        arms = {}
+        for name, y in after.items():
+            paired = compare_trends(right, np.asarray(y) == truth, values, **options)
+            arms[name] = (paired.after.slope, paired.difference.slope)
+        found += rows(
+            "slope", "per unit", f"{task}/slope/{attribute}", trend(right, values, **options).slope,
+            arms, extra={"task": task, "role": "fairness"}, attribute=attribute, seed=setting.seed,
+        )  # fmt: skip
+    return found
+
+
+def prediction_findings(
+    columns: Mapping[str, Sequence[Any]], groups: Mapping[str, GroupCodes], *, draws: int, level: float, seed: int,
+    crossings: int = 2,
+) -> list[Finding]:  # fmt: skip
+    """Findings of a table of stored predictions (``y_true``, ``y_pred``)."""
+    truth, predicted = np.array(columns["y_true"], dtype=str), np.array(columns["y_pred"], dtype=str)
+    return label_findings(
+        truth, predicted, {}, groups, task="predictions", role="utility", draws=draws, level=level, seed=seed,
+        crossings=crossings,
+    )  # fmt: skip

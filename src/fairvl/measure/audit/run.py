@@ -1,0 +1,236 @@
+"""`audit`: gather the material once, run every part that applies, before and after each repair."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...errors import DatasetError, InputError
+from ...findings import Findings
+from ...fingerprints import fingerprint
+from ...sources.datasets import Dataset, read_table
+from ...sources.datasets.table import check_unique, require_column
+from ...sources.encoders import Encoder
+from ...sources.store import EmbeddingStore
+from .arms import Arm, Setting
+from .associations import association_findings
+from .classifications import classification_findings, prediction_findings
+from .harms import harm_findings
+from .leakages import leakage_findings
+from .material import Images, Operator, Recode, Texts, as_encoder, gather_images, gather_texts, label_columns
+from .rankings import ranking_findings
+from .suite import Suite, load_suite
+
+PARTS = (association_findings, classification_findings, ranking_findings, leakage_findings, harm_findings)
+
+
+def audit(
+    encoder: str | Encoder | None = None, *, dataset: str | Dataset | EmbeddingStore | None = None,
+    predictions: Path | str | Mapping[str, Sequence[Any]] | None = None, suite: str | Path | Suite = "core",
+    operator: Operator | Mapping[str, Operator] | None = None, groups: Sequence[str] | None = None,
+    recode: Recode | None = None, draws: int = 1000, level: float = 0.95, seed: int = 0,
+) -> Findings:  # fmt: skip
+    """Everything of a suite that applies, as Findings; with operators, before, after and their paired difference.
+
+    Parameters
+    ----------
+    encoder
+        An encoder or its name. Text-only tests need nothing else; ``stored:DIR`` brings its images along.
+    dataset
+        Labelled images: a dataset or its name, or an EmbeddingStore that the same encoder wrote.
+    predictions
+        Instead of an encoder: a table (file or columns) with ``y_true``, ``y_pred`` and group columns.
+    suite
+        Name of a shipped suite, a ``.toml`` file, or a compiled `Suite`.
+    operator
+        A repair, or several by name: any callable on unit vectors ``[n, d]``. It is applied to texts only, and
+        to images too when its attribute ``applies_to_images`` is true. The ``attribute`` in its card is *treated*.
+    groups
+        Group columns to show results by; by default the suite's sensitive attributes and the columns it does not know.
+    recode
+        Labels to rename before anything is counted: ``{"gender": {"man1": "man"}}``.
+    draws, level, seed
+        Bootstrap draws, interval level, and the seed of every random step. Both arms use the same resamples.
+
+    Returns
+    -------
+    Findings
+        A test that cannot run (words the model does not know, labels the data lack) is a row whose note says why.
+
+    Raises
+    ------
+    InputError
+        Neither an encoder nor predictions, or both.
+
+    Examples
+    --------
+    >>> table = {"y_true": ["a", "b"] * 20, "y_pred": ["a", "a"] * 20, "sex": ["f"] * 20 + ["m"] * 20}
+    >>> findings = audit(predictions=table, draws=100)
+    >>> findings.one(metric="accuracy", groups="(all)").value
+    0.5
+    """
+    if (encoder is None) == (predictions is None):
+        raise InputError(
+            "audit got " + ("neither an encoder nor predictions" if encoder is None else "an encoder and predictions")
+            + "; expected exactly one of them."
+        )  # fmt: skip
+    compiled = suite if isinstance(suite, Suite) else load_suite(suite)
+    statistics = {"draws": draws, "level": level, "seed": seed}
+    if predictions is not None:
+        return _audit_predictions(predictions, compiled, groups, recode, statistics)
+    assert encoder is not None
+    model = as_encoder(encoder)
+    images = gather_images(model, dataset, compiled, recode, _progress)
+    if images is not None and groups is not None:
+        images = _only(images, groups)
+    texts = gather_texts(model, compiled.texts())
+    repairs = _named(operator)
+    before = Arm("", texts.vectors, images.vectors if images else None)
+    after = tuple(_repaired(name, repair, texts, images) for name, repair in repairs.items())
+    treated = frozenset(str(_header(repair).get("attribute", "")) for repair in repairs.values()) - {""}
+    setting = Setting(compiled, images, texts, before, after, treated, draws, level, seed)
+    rows = [finding for part in PARTS for finding in part(setting)]
+    if not rows:
+        raise InputError(
+            f"nothing of the suite {compiled.id!r} applies: no texts the encoder can answer and no labelled images. "
+            "Give dataset=, or another suite."
+        )
+    settings = _settings(model, images, texts, compiled, repairs, treated, statistics)
+    return _signed(rows, settings, model.card.name, images.dataset if images else "", compiled)
+
+
+def _audit_predictions(
+    predictions: Path | str | Mapping[str, Sequence[Any]], suite: Suite, groups: Sequence[str] | None,
+    recode: Recode | None, statistics: Mapping[str, Any],
+) -> Findings:  # fmt: skip
+    if isinstance(predictions, Mapping):
+        name, table = "predictions", {k: list(v) for k, v in predictions.items()}
+        for column in ("y_true", "y_pred"):
+            require_column(table, column, where=name)
+    else:
+        name = Path(predictions).name
+        table = dict(read_table(predictions, required=("y_true", "y_pred"), strings=("id", "y_true", "y_pred")))
+    if "id" in table:
+        check_unique([str(i) for i in table["id"]], where=name)
+    dropped = [row for row, pair in enumerate(zip(table["y_true"], table["y_pred"], strict=True)) if None in pair]
+    if dropped:
+        keep = sorted(set(range(len(table["y_true"]))) - set(dropped))
+        table = {column: [values[row] for row in keep] for column, values in table.items()}
+    labelled = {k: v for k, v in table.items() if k not in ("id", "y_true", "y_pred") and (not groups or k in groups)}
+    if groups and (lost := [g for g in groups if g not in table]):
+        raise DatasetError(f"{name}: no group columns {lost}; found {sorted(table)}.")
+    codes, _ = label_columns(labelled, {}, recode)
+    rows = prediction_findings(table, codes, **statistics)
+    settings = {
+        "statistics": dict(statistics), "environment": _environment(),
+        "data": {"name": name, "fingerprint": fingerprint(table), "rows": len(table["y_true"]),
+                 "dropped_without_label": len(dropped), "groups": {k: _sizes(c) for k, c in codes.items()}},
+    }  # fmt: skip
+    return _signed(rows, settings, "", name, None)
+
+
+def _named(operator: Operator | Mapping[str, Operator] | None) -> dict[str, Operator]:
+    if operator is None:
+        return {}
+    if isinstance(operator, Mapping):
+        return {str(name): repair for name, repair in operator.items()}
+    return {str(_header(operator).get("method") or "repair"): operator}
+
+
+def _repaired(name: str, repair: Operator, texts: Texts, images: Images | None) -> Arm:
+    both = bool(getattr(repair, "applies_to_images", False))
+    vectors = images.vectors if images else None
+    return Arm(
+        name, repair(texts.vectors) if len(texts.vectors) else texts.vectors,
+        repair(vectors) if both and vectors is not None else vectors,
+    )  # fmt: skip
+
+
+def _only(images: Images, groups: Sequence[str]) -> Images:
+    if lost := [g for g in groups if g not in images.groups and g not in images.numbers]:
+        raise DatasetError(
+            f"{images.dataset}: no group columns {lost}; found {sorted([*images.groups, *images.numbers])}."
+        )
+    numbers = {k: v for k, v in images.numbers.items() if k in groups}
+    return replace(images, sensitive=tuple(g for g in groups if g in images.groups), numbers=numbers)
+
+
+def _sizes(codes: Any) -> dict[str, int]:
+    sizes = {label: int(count) for label, count in zip(codes.labels, codes.counts, strict=True)}
+    return sizes | ({"(missing)": codes.n_missing} if codes.n_missing else {})
+
+
+def _settings(
+    model: Encoder, images: Images | None, texts: Texts, suite: Suite, repairs: Mapping[str, Operator],
+    treated: frozenset[str], statistics: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    settings: dict[str, Any] = {
+        "encoder": _plain(asdict(model.card)),
+        "suite": {
+            "id": suite.id, "version": suite.version, "fingerprint": suite.fingerprint, "banks": dict(suite.banks),
+            "tests": [test.test for test in suite.associations],
+            "tasks": {task.task: list(task.classes) for task in suite.classifications},
+        },
+        "statistics": dict(statistics),
+        "repairs": {name: _header(repair) for name, repair in repairs.items()},
+        "treated_attribute": ", ".join(sorted(treated)),
+        "environment": _environment(),
+    }  # fmt: skip
+    if images is not None:
+        settings["data"] = {
+            "name": images.dataset, "fingerprint": images.fingerprint, "images": len(images.ids),
+            "groups": {name: _sizes(codes) for name, codes in images.groups.items()},
+            "numeric": sorted(images.numbers),
+            "skipped": {"count": len(images.skipped), "first": [list(s) for s in images.skipped[:50]]},
+        }  # fmt: skip
+    if texts.unanswered:
+        settings["texts_left_out"] = {
+            "count": len(texts.unanswered),
+            "reasons": sorted(set(texts.unanswered.values()))[:20],
+        }
+    over_length = getattr(model, "over_length", None)
+    if over_length is not None and (long := over_length(list(texts.index))):
+        settings["texts_over_context_length"] = [list(texts.index)[i] for i in long]
+    return settings
+
+
+def _header(repair: Operator) -> dict[str, Any]:
+    card = getattr(repair, "card", None)
+    described: dict[str, Any] = card.as_dict() if card is not None else {"method": type(repair).__name__}
+    return described
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _environment() -> dict[str, Any]:
+    import numpy
+    import scipy
+
+    return {
+        "fairvl": __version__, "python": platform.python_version(), "numpy": numpy.__version__,
+        "scipy": scipy.__version__, "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+    }  # fmt: skip
+
+
+def _signed(
+    rows: Sequence[Any], settings: Mapping[str, Any], model: str, dataset: str, suite: Suite | None
+) -> Findings:
+    columns: dict[str, Any] = {"model": model, "dataset": dataset, "config_hash": fingerprint(settings)}
+    if suite is not None:
+        columns |= {"suite": suite.id, "suite_version": str(suite.version)}
+    return Findings(rows, settings).with_columns(**columns)
+
+
+def _progress(items: Iterable[Any], total: int | None) -> Iterable[Any]:
+    from tqdm import tqdm
+
+    bar: Iterable[Any] = tqdm(items, total=total, desc="encode", unit="image", disable=not sys.stderr.isatty())
+    return bar
