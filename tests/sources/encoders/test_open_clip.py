@@ -50,6 +50,15 @@ def test_batch_of_one_equals_batch_of_32(encoder):
     np.testing.assert_allclose(encoder.encode_images(images), single, atol=1e-5)
 
 
+def test_a_repeated_text_is_encoded_once(encoder):
+    seen = []
+    handle = encoder.module.token_embedding.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    vectors = encoder.encode_texts([TEXTS[1], TEXTS[0], TEXTS[1], TEXTS[1]])
+    handle.remove()
+    assert seen == [2]
+    np.testing.assert_array_equal(vectors, encoder.encode_texts([TEXTS[1], TEXTS[0]])[[0, 1, 0, 0]])
+
+
 def test_loading_opens_no_connection(open_clip_folder, no_network):
     load_encoder(f"open_clip:local-dir:{open_clip_folder}").encode_texts(["a person"])
     assert no_network == []

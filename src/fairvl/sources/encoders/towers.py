@@ -110,12 +110,14 @@ class TorchEncoder:
         if not checked:
             return empty_vectors(self.card.dim)
         self._warn_over_length(checked)
+        row_of = {text: row for row, text in enumerate(dict.fromkeys(checked))}  # captions repeat: each text once
+        distinct = list(row_of)
         parts = []
         with _inference(self.module):
-            for rows in blocks(len(checked), self._batch_size):
-                features = self._towers.text(self._towers.tokenize(checked[rows]).to(self._device))
+            for rows in blocks(len(distinct), self._batch_size):
+                features = self._towers.text(self._towers.tokenize(distinct[rows]).to(self._device))
                 parts.append(as_vectors(features, rows.stop - rows.start, self.card.name, dim=self.card.dim))
-        return np.concatenate(parts)
+        return np.concatenate(parts)[[row_of[text] for text in checked]]
 
     def _warn_over_length(self, texts: list[str]) -> None:
         if self._warned or not hasattr(self, "over_length"):
