@@ -108,8 +108,8 @@ class Job:
             return error
         said = str(error) if isinstance(error, FairVLError) else f"{type(error).__name__}: {error}"
         return JobError(
-            f"{self.label(index)} failed: {said.rstrip('.')}. Nothing of it was kept; {len(self._done)} finished "
-            "shards are. Once the cause is gone, the same command goes on from here."
+            f"{self.label(index)} failed: {said.rstrip('.')}. Nothing of it stays; the {len(self._done)} "
+            "finished shards do. Once the cause is gone, the same command goes on from here."
         )
 
     def input_hashes(self, index: int) -> dict[str, Any]:
@@ -263,10 +263,13 @@ def open_job(
     except (FileExistsError, NotADirectoryError) as error:
         raise JobError(f"{folder}: is not a folder. Name another output folder.") from error
     with ExitStack() as stack:
-        stack.enter_context(held(job.state / "lock", shared=part is not None))
-        if part is not None:
-            stack.enter_context(held(job.state / f"lock-{part[0]}-of-{part[1]}"))
-        job._start(verify, None if part is None else range(part[0], len(listed), part[1]))
+        try:
+            stack.enter_context(held(job.state / "lock", shared=part is not None))
+            if part is not None:
+                stack.enter_context(held(job.state / f"lock-{part[0]}-of-{part[1]}"))
+            job._start(verify, None if part is None else range(part[0], len(listed), part[1]))
+        except OSError as error:
+            raise JobError(f"{folder}: cannot keep its state ({error}). Make room or make it writable.") from error
         yield job
 
 

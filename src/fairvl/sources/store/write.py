@@ -163,7 +163,10 @@ def stored_vectors(
     """Vectors in their type on disk, refused where that type would bend them by more than 0.1 %."""
     if dtype not in ("float16", "float32"):
         raise InputError(f"dtype={dtype!r}; expected 'float16' or 'float32'.")
-    array = np.asarray(vectors)
+    try:
+        array = np.asarray(vectors)
+    except ValueError:
+        array = check_vectors(vectors, name)  # which says what is wrong
     missing = np.zeros(len(array) if array.ndim else 0, bool)
     if missing_ok and array.ndim == 2 and array.dtype.kind == "f":
         missing = np.isnan(array).all(axis=1)

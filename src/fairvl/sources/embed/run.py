@@ -1,49 +1,30 @@
-"""A dataset through an encoder into a store: resumable, and the model never waits for a decoder.
-
-Worker processes read, decode and preprocess; this process runs the model and writes. One batch is one part of the
-dataset (``dataset.shards(batch)``), so batch boundaries depend on the data and the batch size, never on timing.
-"""
+"""The run itself: shards of batches through the model, then the table."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DatasetError, EncoderError, InputError
-from ..jobs import Job, default_workers, died, open_job, progress_bar, worker_pool
-from .datasets import Dataset, decode_image
-from .embed_table import add_types, finish, rows_file, rows_text
-from .store import EmbeddingStore
-from .store.layout import MANIFEST, file_name
-from .store.write import card_values, stored_vectors
+from ...errors import DatasetError, EncoderError, InputError, JobError
+from ...jobs import Job, default_workers, died, open_job, progress_bar
+from ..datasets import Dataset
+from ..store import EmbeddingStore
+from ..store.layout import MANIFEST, file_name
+from ..store.write import card_values, stored_vectors
+from .parts import Part, Reader, clean, read_ahead
+from .table import add_types, finish, rows_file, rows_text
 
 KINDS = ("image", "text")
-MAX_ASPECT = 200  # a picture of 1 x 60000, resized to 224 on its short side, would need gigabytes
-
-
-@dataclass(frozen=True)
-class Part:
-    """One batch, read and decoded: rows that stay, and what was left out."""
-
-    ids: list[str]
-    captions: list[str | None]
-    attributes: list[dict[str, Any]]
-    has_image: list[bool]
-    images: Any  # preprocessed [k, ...], a list of uint8 arrays [h, w, 3], or None
-    skipped: list[tuple[str, str]]
 
 
 def embed(
@@ -55,7 +36,7 @@ def embed(
     workers: int | None = None,
     batch: int = 64,
     rows_per_shard: int = 2048,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] | None = None,
     normalise: bool = True,
     dtype: str = "float16",
     verify: str = "full",
@@ -82,9 +63,9 @@ def embed(
         Rows per call of the model; part of the configuration.
     rows_per_shard : int
         Rows per file, rounded down to whole batches: what a kill can cost.
-    kinds : sequence of "image" and "text"
-        What to encode. Where a record has no caption its text vector is missing (NaN); a dataset without captions
-        gives a store without text vectors, and likewise for images.
+    kinds : sequence of "image" and "text", optional
+        What to encode; default: what the encoder can. Where a record has no caption its text vector is missing (NaN);
+        a dataset without captions gives a store without text vectors, and likewise for images.
     normalise : bool
         Store unit vectors.
     dtype : "float16" or "float32"
@@ -117,15 +98,16 @@ def embed(
     >>> store.ids, store.image_vectors.shape, store.columns("age").tolist()
     (('a.png',), (1, 8), [31])
     """
-    kinds = _checked(engine, kinds, batch, rows_per_shard, workers)
+    _check_settings(engine, batch, rows_per_shard, workers)
     if isinstance(encoder, str):
-        from .encoders import load_encoder
+        from ..encoders import load_encoder
 
         encoder = load_encoder(encoder)
     if isinstance(dataset, str):
-        from .datasets import load_dataset
+        from ..datasets import load_dataset
 
         dataset = load_dataset(dataset)
+    kinds = _checked_kinds(kinds, encoder)
     parts = list(dataset.shards(batch))
     if not parts:
         raise DatasetError(f"{dataset.name}: no records to embed.")
@@ -150,8 +132,9 @@ def embed(
             (job.out / MANIFEST).unlink(missing_ok=True)  # while vectors are replaced, this is not a store
         done = sum(job.facts(n)["read"] for n in range(len(specs)) if n not in job.pending)
         with progress_bar(total, "embed", done, "record") as bar:
-            _encode_pending(job, encoder, dataset, _Settings(kinds, normalise, dtype, bar), workers)
-        problems = [(_clean(problem.id), _clean(problem.reason)) for problem in getattr(dataset, "problems", ())]
+            settings = _Settings(kinds, normalise, dtype, bar)
+            _encode_pending(job, encoder, dataset, settings, default_workers() if workers is None else workers)
+        problems = [(clean(problem.id), clean(problem.reason)) for problem in getattr(dataset, "problems", ())]
         finish(job, encoder.card, problems, dim=_dim(encoder), dtype=dtype, normalise=normalise, name=dataset.name)
     store = EmbeddingStore.open(out)
     if store.skipped:
@@ -171,14 +154,9 @@ class _Settings:
     bar: Any
 
 
-def _checked(
-    engine: str, kinds: Sequence[str], batch: int, rows_per_shard: int, workers: int | None
-) -> tuple[str, ...]:
+def _check_settings(engine: str, batch: int, rows_per_shard: int, workers: int | None) -> None:
     if engine != "local":
         raise InputError(f"engine={engine!r}; embed runs with 'local'.")
-    wanted = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-    if not wanted or set(wanted) - set(KINDS):
-        raise InputError(f"kinds={wanted}; expected 'image', 'text' or both.")
     for name, value, least in (
         ("batch", batch, 1),
         ("rows_per_shard", rows_per_shard, 1),
@@ -186,36 +164,38 @@ def _checked(
     ):
         if value < least:
             raise InputError(f"{name}={value}; expected at least {least}.")
+
+
+def _checked_kinds(kinds: Sequence[str] | None, encoder: Any) -> tuple[str, ...]:
+    able = tuple(getattr(encoder.card, "modalities", None) or KINDS)
+    wanted = able if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    if not wanted or set(wanted) - set(KINDS):
+        raise InputError(f"kinds={wanted}; expected 'image', 'text' or both.")
+    if lacking := set(wanted) - set(able):
+        raise EncoderError(f"{encoder.card.name} cannot encode {lacking.pop()}s; leave that out of kinds=.")
     return tuple(kind for kind in KINDS if kind in wanted)
 
 
-def _encode_pending(job: Job, encoder: Any, dataset: Dataset, settings: _Settings, workers: int | None) -> None:
+def _encode_pending(job: Job, encoder: Any, dataset: Dataset, settings: _Settings, workers: int) -> None:
     pending = job.pending
     if not pending:
         return
-    reader = partial(read_part, dataset, getattr(encoder, "preprocess", None), settings.kinds)
-    with _decoders(reader, workers) as (pool, call, depth):
-        # Work is taken ahead across shards, so the model does not wait at their borders either.
-        ahead = ((index, part) for index in pending for part in job.specs[index]["parts"])
-        running: deque[Future[Part]] = deque()
-
-        def next_part() -> Part:
-            while len(running) < depth and (item := next(ahead, None)) is not None:
-                running.append(pool.submit(call, item[1]))
-            return running.popleft().result()
-
+    reader = Reader(dataset, getattr(encoder, "preprocess", None), settings.kinds)
+    # Parts are read ahead across shards, so the model does not wait at their borders either.
+    specs = (spec for index in pending for spec in job.specs[index]["parts"])
+    with closing(read_ahead(reader, specs, workers)) as parts:
         for index in pending:
             try:
                 with job.shard(index) as (scratch, facts):
-                    received = (next_part() for _ in job.specs[index]["parts"])
-                    facts.update(_encode_shard(encoder, received, scratch, index, settings))
-            except BaseException as error:
+                    mine = islice(parts, len(job.specs[index]["parts"]))
+                    facts.update(_encode_shard(encoder, mine, scratch, index, settings))
+            except JobError as error:
                 if isinstance(error.__cause__, BrokenProcessPool):
                     raise died(job, index) from error.__cause__
                 raise
 
 
-def _encode_shard(encoder: Any, parts: Iterator[Part], folder: Path, index: int, settings: _Settings) -> dict[str, Any]:
+def _encode_shard(encoder: Any, parts: Iterable[Part], folder: Path, index: int, settings: _Settings) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
     types: dict[str, list[str]] = {}
@@ -301,110 +281,6 @@ def _write_array(path: Path, array: NDArray[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
         np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
-
-
-def read_part(
-    dataset: Dataset, preprocess: Callable[[Any], NDArray[Any]] | None, kinds: Sequence[str], spec: Mapping[str, Any]
-) -> Part:
-    """Read, decode and preprocess one part of a dataset; runs in a worker process."""
-    part = Part([], [], [], [], None, [])
-    images: list[NDArray[Any]] = []
-    for record in dataset.read(spec):
-        source = record.image if "image" in kinds else None
-        caption = record.caption if "text" in kinds else None
-        if source is None and caption is None:
-            part.skipped.append((_clean(record.id), f"has no {' and no '.join(_missing_names(kinds))}"))
-            continue
-        if source is not None:
-            try:
-                images.append(_prepared(source(), preprocess))
-            except DatasetError as error:
-                part.skipped.append((_clean(record.id), _clean(str(error))))
-                continue
-        part.ids.append(_clean(record.id))
-        part.captions.append(None if record.caption is None else _clean(record.caption))
-        part.attributes.append({_clean(str(key)): _plain(value) for key, value in record.attributes.items()})
-        part.has_image.append(source is not None)
-    return Part(
-        part.ids,
-        part.captions,
-        part.attributes,
-        part.has_image,
-        _stacked(images, part) if images and preprocess is not None else images,
-        part.skipped,
-    )
-
-
-def _stacked(images: list[NDArray[Any]], part: Part) -> NDArray[Any]:
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise EncoderError(
-            f"preprocess gave arrays of shapes {sorted(shapes)[:3]} in one batch, first record "
-            f"{part.ids[part.has_image.index(True)]!r}; a model needs one shape. Crop or resize in preprocess."
-        )
-    return np.stack(images)
-
-
-def _missing_names(kinds: Sequence[str]) -> list[str]:
-    return ["image" if kind == "image" else "caption" for kind in kinds]
-
-
-def _prepared(data: bytes, preprocess: Callable[[Any], NDArray[Any]] | None) -> NDArray[Any]:
-    picture = decode_image(data)
-    if max(picture.size) > MAX_ASPECT * min(picture.size):
-        raise DatasetError(f"the image is {picture.width} x {picture.height}, narrower than 1 to {MAX_ASPECT}")
-    return np.asarray(picture if preprocess is None else preprocess(picture))
-
-
-def _clean(text: str) -> str:
-    # File names may hold bytes that are no Unicode; parquet may not.
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        value = value.item()
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float):
-        return None if np.isnan(value) else value
-    return _clean(str(value))
-
-
-_state: dict[str, Callable[[Mapping[str, Any]], Part]] = {}
-
-
-def _begin_worker(payload: bytes) -> None:
-    _state["reader"] = pickle.loads(payload)  # noqa: S301 - made by our own parent process a moment ago
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)  # one picture at a time: more threads only fight the model for cores
-
-
-def _read_in_worker(spec: Mapping[str, Any]) -> Part:
-    return _state["reader"](spec)
-
-
-@contextmanager
-def _decoders(
-    reader: Callable[[Mapping[str, Any]], Part], workers: int | None
-) -> Iterator[tuple[Executor, Callable[[Mapping[str, Any]], Part], int]]:
-    """A pool, the function to submit with a spec, and how many parts may be under way."""
-    count = default_workers() if workers is None else workers
-    try:
-        payload = pickle.dumps(reader) if count else None
-    except (pickle.PicklingError, AttributeError, TypeError):
-        payload = None
-    if payload is None:
-        with ThreadPoolExecutor(max(1, count)) as threads:
-            try:
-                yield threads, reader, max(1, count) + 1
-            except BaseException:
-                threads.shutdown(wait=False, cancel_futures=True)
-                raise
-        return
-    # A decoder gives way to the model; whenever the model has to wait, the core is the decoder's.
-    with worker_pool(count, _begin_worker, (payload,), niceness=5) as pool:
-        yield pool, _read_in_worker, 2 * count + 1
 
 
 def _dim(encoder: Any) -> int:

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import write_atomic
-from ..errors import DatasetError, StoreError
-from ..fingerprints import canonical_json
-from ..jobs import STATE, Job, run_job
-from .store.layout import MANIFEST, file_name
-from .store.store import SKIPPED
-from .store.write import file_facts, manifest_text, write_array, write_table
+from ...atomic import write_atomic
+from ...errors import DatasetError, StoreError
+from ...fingerprints import canonical_json
+from ...jobs import STATE, Job, run_job
+from ..store.layout import MANIFEST, file_name
+from ..store.store import SKIPPED
+from ..store.write import file_facts, manifest_text, write_array, write_table
 
-PLAN = f"{STATE}/plan.json"
+PLAN = f"{STATE}/vectors/plan.json"  # among the state of the stage that makes it, which sweeps it
 RESERVED = ("id", "caption")
 
 
