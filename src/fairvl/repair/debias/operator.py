@@ -7,6 +7,7 @@ the map sends to zero within rounding: it has no direction left, and is returned
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -325,9 +326,23 @@ class LinearOperator:
             leakage=leakage,
         )
 
+    def rescaled(self, scale: ArrayLike, header: OperatorHeader) -> LinearOperator:
+        """The operator with the same factors, shared and not checked again, and other weights between them."""
+        weights = _frozen(scale, "scale", 1)
+        if self.dense is not None or weights.shape != (self.left.shape[1],) or header.dim != self.dim:
+            raise OperatorError(
+                f"scale: shape {weights.shape}; expected one weight per factor, ({self.left.shape[1]},)."
+            )
+        twin = copy.copy(self)
+        object.__setattr__(twin, "scale", weights)
+        object.__setattr__(twin, "header", header)
+        return twin
+
     def described(self, **changes: Any) -> LinearOperator:
         """The same map with header fields replaced (attribute, prompts, bank, encoder, notes ...)."""
-        return replace(self, header=replace(self.card, **changes))
+        twin = copy.copy(self)
+        object.__setattr__(twin, "header", replace(self.card, **changes))
+        return twin
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, whole or not at all; see `operator_file.write_operator`."""

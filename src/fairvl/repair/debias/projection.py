@@ -163,10 +163,10 @@ class CalibratedProjection:
         operators = []
         for lam in values:
             if lam * largest > LARGEST_CONDITION:
-                exact = exact or _svd_factor(problem.pairs).shaped(problem.basis)
+                exact = exact or _svd_factor(problem.pairs).shaped(problem)
                 operators.append(exact.operator(problem, lam))
             else:
-                shared = shared or _gram_factor(problem.pairs).shaped(problem.basis)
+                shared = shared or _gram_factor(problem.pairs).shaped(problem)
                 operators.append(shared.operator(problem, lam))
         return tuple(operators)
 
@@ -291,37 +291,36 @@ class _Factor:
             return np.asarray(ridge / (1.0 + ridge))
         return np.asarray(1.0 / (self.n_pairs / lam + self.values)) if lam else np.zeros_like(self.values)
 
-    def shaped(self, basis: F64) -> _Shaped:
-        inside = basis @ self.rows.T
-        left = np.concatenate([basis.T, self.rows.T - basis.T @ inside], axis=1)
-        right = np.concatenate([basis, self.rows])
-        left.setflags(write=False)
-        right.setflags(write=False)
-        return _Shaped(self, left, right, len(basis))
+    def shaped(self, problem: _Problem) -> _Shaped:
+        basis = problem.basis
+        rank = len(basis) + len(self.rows)
+        left, right = np.empty((problem.dim, rank)), np.empty((rank, problem.dim))
+        right[: len(basis)], right[len(basis) :] = basis, self.rows
+        left[:, : len(basis)] = basis.T
+        np.subtract(self.rows.T, basis.T @ (basis @ self.rows.T), out=left[:, len(basis) :])
+        for array in (left, right):
+            array.setflags(write=False)
+        source = problem.pairs.spectrum_source()
+        return _Shaped(
+            self, LinearOperator(left, right, header=problem.header(0.0), spectrum_source=source), len(basis)
+        )
 
 
 @dataclass(frozen=True)
 class _Shaped:
-    """Factors of ``P0 (I + lam M)^-1`` that all lambdas share."""
+    """The factors of ``P0 (I + lam M)^-1`` that all lambdas share."""
 
     factor: _Factor
-    left: F64
-    right: F64
+    shared: LinearOperator
     n_basis: int
 
     def operator(self, problem: _Problem, lam: float) -> LinearOperator:
         scale = np.concatenate([np.ones(self.n_basis), self.factor.weights(lam)])
-        return LinearOperator(
-            self.left,
-            self.right,
-            scale=scale,
-            header=problem.header(lam),
-            spectrum_source=problem.pairs.spectrum_source(),
-        )
+        return self.shared.rescaled(scale, problem.header(lam))
 
 
 def _from_path(problem: _Problem, factor: _Factor, lam: float) -> LinearOperator:
-    shared = factor.shaped(problem.basis).operator(problem, lam)
+    shared = factor.shaped(problem).operator(problem, lam)
     if 2 * shared.left.shape[1] < problem.dim:
         return shared
     return LinearOperator.from_matrix(
@@ -370,7 +369,9 @@ def _dense_solve(problem: _Problem, lam: float) -> LinearOperator:
     matrix = inverse.T  # row-major; the solution is in its upper triangle
     _mirror_upper(matrix)
     if len(basis):
-        matrix -= basis.T @ (basis @ matrix)
+        # In place and without a d x d temporary: matrix -= basis.T @ (basis @ matrix).
+        matrix = blas.dgemm(-1.0, (basis @ matrix).T, basis.T, beta=1.0, c=matrix.T, trans_b=1, overwrite_c=1).T
+    matrix.setflags(write=False)
     return LinearOperator.from_matrix(
         matrix, header=problem.header(lam), spectrum_source=problem.pairs.spectrum_source()
     )
