@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fairvl.errors import InputError
-from fairvl.measure.association import associations, effect_size, raw_score, single_category_test
+from fairvl.measure.association import associations, effect_size, multilevel, raw_score, single_category_test
 
 
 def cosine(u, v) -> float:
@@ -69,6 +69,21 @@ def test_a_single_category_score_is_its_definition_row_by_row():
         alone = single_category_test(row, a, b, draws=50, permutations=99)
         assert alone.effect_size == pytest.approx(expected, abs=1e-12)
         assert isinstance(alone.effect_size, float)
+
+
+def test_the_three_levels_equal_loops():
+    for seed in range(20):
+        x, y, a, b = random_sets(seed, sizes=[5, 7, 4, 3], dim=9)
+        found = multilevel(x, y, a, b)
+        assert found.effect_size == pytest.approx(effect_size(x, y, a, b), abs=1e-12)
+        for targets, level in ((x, found.x), (y, found.y)):
+            mean_a, mean_b = ([np.mean([cosine(w, v) for w in targets]) for v in side] for side in (a, b))
+            expected = (np.mean(mean_a) - np.mean(mean_b)) / np.std(mean_a + mean_b, ddof=1)
+            assert level == pytest.approx(expected, abs=1e-12)
+        for block, (u, v) in enumerate(((x, a), (x, b), (y, a), (y, b))):
+            cosines = [cosine(p, q) for p in u for q in v]
+            assert found.means[block] == pytest.approx(np.mean(cosines), abs=1e-12)
+            assert found.spreads[block] == pytest.approx(np.std(cosines, ddof=1), abs=1e-12)
 
 
 @settings(max_examples=60, deadline=None)

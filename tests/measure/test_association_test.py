@@ -144,7 +144,7 @@ def test_the_jackknife_and_interval_are_finite_and_hold_the_value(interval, resa
 
 
 def test_the_left_out_values_are_effect_sizes_without_one_unit():
-    from fairvl.measure.association import _Test
+    from fairvl.measure.association.anatomy import Anatomy
     from fairvl.stats.bootstrap import stratified_jackknife
 
     sets = tuple(sets_of(10, (5, 6, 4, 3)))
@@ -155,7 +155,7 @@ def test_the_left_out_values_are_effect_sizes_without_one_unit():
         for i, n in enumerate((5, 6, 4, 3))
     ]
     for resample, strata in (("targets", (0, 1)), ("attributes", (2, 3)), ("both", (0, 1, 2, 3))):
-        found = _Test.of(sets, 1, None).jackknife(resample)
+        found = Anatomy.of(sets, 1, None).jackknife(resample)
         np.testing.assert_allclose(found, stratified_jackknife([expected[i] for i in strata]), atol=1e-10)
 
 
@@ -230,6 +230,14 @@ def test_sets_too_small_for_any_small_p_are_noted():
     found = association_test(*sets_of(18, (2, 2, 4, 4)), **OPTIONS)
     assert found.p_floor == pytest.approx(1 / 6)
     assert "smallest p" in found.note
+
+
+def test_duplicates_and_shared_stimuli_are_noted():
+    x, y, a, b = sets_of(21)
+    note = association_test(np.concatenate([x, x[:2]]), np.concatenate([y, x[:1]]), a, b, **OPTIONS).note
+    assert "2 duplicates in x" in note
+    assert "1 stimuli are in both target sets" in note
+    assert "duplicates in y" not in note
 
 
 def test_duplicated_stimuli_without_spread_are_left_out_of_the_interval():

@@ -14,7 +14,6 @@ from fairvl.errors import InputError
 from fairvl.stats.bootstrap import (
     draw_blocks,
     draw_counts,
-    gap_interval,
     interval,
     resample_counts,
     stratified_jackknife,
@@ -132,56 +131,6 @@ def test_counts_drawn_in_blocks_are_the_same_counts(n, draws, split):
 def test_percentile_ends_are_ordered_and_within_the_replicates(values, level):
     low, high = interval(values, 0.0, method="percentile", level=level)
     assert values.min() <= low <= high <= values.max()
-
-
-def binomial_gaps(sizes, shares, runs=300, draws=400):
-    """Per run: observed shares [g] and replicates [draws, g] of groups of these sizes."""
-    rng = np.random.default_rng(0)
-    sizes = np.array(sizes)
-    for _ in range(runs):
-        observed = rng.binomial(sizes, shares) / sizes
-        yield observed, rng.binomial(sizes, observed, size=(draws, len(sizes))) / sizes
-
-
-@pytest.mark.parametrize(
-    ("sizes", "shares"),
-    [((30, 70), (0.8, 0.8)), ((30, 70), (0.9, 0.7)), ((40,) * 7, (0.8,) * 7), ((40,) * 4, (0.6, 0.7, 0.8, 0.9))],
-)
-def test_gap_intervals_hold_the_gap_where_percentiles_cannot(sizes, shares):
-    truth = max(shares) - min(shares)
-    ours = theirs = 0
-    for observed, replicates in binomial_gaps(sizes, shares):
-        low, high = gap_interval(replicates, observed, units=min(sizes))
-        ours += low <= truth <= high
-        low, high = interval(np.ptp(replicates, axis=1), np.ptp(observed), method="percentile")
-        theirs += low <= truth <= high
-    assert ours / 300 > 0.92
-    if truth == 0:
-        assert theirs / 300 < 0.3  # only where a resample happens to touch 0
-
-
-def test_a_clear_gap_excludes_zero():
-    rng = np.random.default_rng(0)
-    low, high = gap_interval(rng.normal([0.9, 0.5], 0.03, size=(500, 2)), [0.9, 0.5])
-    assert 0.2 < low < 0.4 < high < 0.6
-
-
-def test_the_largest_of_several_gaps_moves_at_most_with_its_rows():
-    rng = np.random.default_rng(0)
-    observed = np.array([[0.9, 0.7, np.nan], [0.5, 0.6, 0.55]])
-    replicates = observed + 0.05 * rng.normal(size=(1000, 2, 3))
-    low, high = gap_interval(replicates, observed)
-    assert (low + high) / 2 == pytest.approx(0.2)
-    reach = high - 0.2
-    row = gap_interval(replicates[:, 0], observed[0])[1] - 0.2
-    assert reach > row
-
-
-def test_gaps_without_two_groups_are_undefined():
-    assert all(map(math.isnan, gap_interval(np.ones((5, 1)), [0.3])))
-    assert all(map(math.isnan, gap_interval(np.full((5, 2), np.nan), [0.3, 0.4])))
-    with pytest.raises(InputError):
-        gap_interval(np.ones((5, 2)), [0.3])
 
 
 @pytest.mark.parametrize(

@@ -115,68 +115,6 @@ def interval(
     return ends[0], ends[1]
 
 
-def gap_interval(
-    replicates: ArrayLike, observed: ArrayLike, *, level: float = 0.95, units: int | None = None
-) -> tuple[float, float]:
-    """Interval of a largest-minus-smallest gap over groups (and of the largest such gap over several rows).
-
-    A gap is never negative, so its own replicates all lie above a true gap of 0, and the noise of every group adds to
-    it: their quantiles miss equality always. No gap can move by more than the range of the groups' own deviations,
-    ``|gap(r) - gap(o)| <= range(r - o)``; the interval is the gap plus and minus that range's quantile, cut at 0.
-    It holds its level simultaneously for all pairs of groups, so it errs on the long side for many groups.
-
-    Parameters
-    ----------
-    replicates : (draws, g) or (draws, k, g) array
-        Value of each group under resampling; NaN is left out. With k rows (classes, rates) the statistic is the
-        largest of the k gaps.
-    observed : (g,) or (k, g) array
-    units
-        Units of the smallest group; the interval then widens as in `interval`.
-
-    Returns
-    -------
-    (low, high)
-        NaN where fewer than two groups are defined or fewer than half of the replicates are.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> equal = rng.binomial(50, 0.8, size=(2000, 2)) / 50
-    >>> gap_interval(equal, [0.8, 0.8])[0]
-    0.0
-    """
-    values, centre = np.asarray(replicates, dtype=np.float64), np.asarray(observed, dtype=np.float64)
-    if values.ndim not in (2, 3) or len(values) == 0 or values.shape[1:] != centre.shape:
-        raise InputError(
-            f"replicates of shape {values.shape}, observed of shape {centre.shape}; expected [draws, g] and [g]."
-        )
-    if not 0 < level < 1:
-        raise InputError(f"level={level}; expected a number between 0 and 1, for example 0.95.")
-    gaps = _ranges(centre)
-    if np.isnan(gaps).all():
-        return math.nan, math.nan
-    moved = _ranges(values - centre)
-    moved = moved if centre.ndim == 1 else np.fmax.reduce(moved, axis=-1)
-    if np.isnan(moved).mean() > 1 - _LEAST_DEFINED:
-        return math.nan, math.nan
-    gap = float(np.fmax.reduce(gaps, axis=None))
-    if units is not None:
-        tails = np.array([(1 - level) / 2, (1 + level) / 2])
-        level = 1 - 2 * float(_expanded(tails, units)[0])
-    reach = float(_quantiles(moved[:, None], np.array([[level]]))[0, 0])
-    return max(0.0, gap - reach), gap + reach
-
-
-def _ranges(values: Floats) -> Floats:
-    """Largest minus smallest over the last axis, NaN left out; NaN with fewer than two defined."""
-    several = np.count_nonzero(~np.isnan(values), axis=-1) > 1
-    spread = np.fmax.reduce(values, axis=-1) - np.fmin.reduce(values, axis=-1)
-    ranges: Floats = np.where(several, spread, np.nan)
-    return ranges
-
-
 def undefined_share(replicates: ArrayLike) -> Any:
     """Share of replicates that are NaN: a float, or ``[m]`` for replicates ``[draws, m]``."""
     share = np.isnan(np.asarray(replicates, dtype=np.float64)).mean(axis=0)
