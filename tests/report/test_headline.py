@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fairvl.findings import Finding, Findings
+from fairvl.report.changes import Change, Family
 from fairvl.report.headline import headline
 from fairvl.report.pairing import Run, compare
 
@@ -95,7 +96,7 @@ def test_nothing_repaired_is_a_description(unrepaired):
 
 def test_no_significant_test_is_said(unrepaired):
     rows = [replace(r, p=0.5, p_adjusted=1.0) if r.metric == "effect_size" else r for r in unrepaired]
-    assert said(Findings(rows)).text.startswith("None of 8 social association tests is significant")
+    assert said(Findings(rows)).text.startswith("None of 7 social association tests is significant")
 
 
 def test_predictions_only_name_the_worst_large_group(predictions):
@@ -110,7 +111,7 @@ def test_predictions_only_name_the_worst_large_group(predictions):
 def test_runs_are_ranked_on_what_they_share(make_findings):
     told = said(make_findings(damage=1.0), make_findings(damage=0.5))
     assert "run 1: after calibrated (mean |d| 0.10)" in told.text
-    assert "highest: run 0: before (1.11)" in told.text
+    assert "most: run 0: before (1.11)" in told.text
 
 
 def test_runs_that_share_nothing_are_not_ranked(predictions):
@@ -129,3 +130,34 @@ def test_unknown_metrics_alone_still_give_a_headline():
 def test_a_repair_without_a_before_claims_nothing(findings, arm):
     told = said(Findings([r for r in findings if r.arm == arm], findings.settings))
     assert "no measure of gender bias was taken both before and after" in told.text
+
+
+def test_crossings_come_after_single_attributes(predictions):
+    crossed = [
+        Finding("accuracy", value, "share", 400, value - 0.02, value + 0.02, 0.95, groups=group, attribute="race & age",
+                extra={"task": "gender"})
+        for group, value in (("Black & 3-9", 0.6), ("White & 30-39", 0.99))
+    ]  # fmt: skip
+    told = said(Findings([*predictions, *crossed], predictions.settings))
+    assert "East Asian" in told.text
+    assert "Among crossings of attributes: accuracy on \u201cgender\u201d is lowest for Black & 3-9" in everything(told)
+
+
+def test_tests_that_could_not_run_do_not_make_the_headline(predictions):
+    absent = Finding("effect_size", float("nan"), "standard deviations", 0, note="not run: no images were given")
+    assert said(Findings([absent, *predictions])).text.startswith("Accuracy")
+
+
+@pytest.mark.parametrize(("better", "worse", "before", "after", "verdict"), [
+    (20, 0, 1.0, 0.5, "fell"), (5, 0, 1.0, 0.5, "partly"), (20, 1, 1.0, 0.9, "partly"), (1, 0, 1.0, 0.9, "unclear"),
+    (0, 1, 1.0, 1.1, "unclear"), (0, 9, 1.0, 1.5, "rose"), (9, 0, 1.0, 1.5, "unclear"), (0, 9, 1.0, 0.5, "unclear"),
+])  # fmt: skip
+def test_a_direction_needs_more_clear_changes_than_chance_gives(better, worse, before, after, verdict):
+    assert Change(Family("association", "mean |d|", "test", ()), before, after, 39, better, worse).verdict == verdict
+
+
+def test_one_test_is_judged_by_its_own_interval():
+    family = Family("association", "mean |d|", "test", ())
+    assert Change(family, 1.0, 0.5, 1, 1, 0).verdict == "fell"
+    assert Change(family, 1.0, 1.5, 1, 0, 1).verdict == "rose"
+    assert Change(family, 1.0, 0.5, 1, 0, 0).verdict == "unclear"

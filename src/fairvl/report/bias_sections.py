@@ -26,6 +26,8 @@ from .figures import (
 from .pairing import Comparison, Measurement, Series
 from .vocabulary import ALL_GROUPS, THIN, bias_size, metric_of, plural, points, signed, value_text
 
+MOST_PANELS = 9
+
 
 def before_after(comparison: Comparison) -> Section | None:
     after = [i for i, s in enumerate(comparison.series) if s.repair and comparison.before_of(i) >= 0]
@@ -42,7 +44,7 @@ def before_after(comparison: Comparison) -> Section | None:
             members = per_query or members
         share = members[0].first.unit == "share"
         panels = []
-        for i in after[:5]:
+        for i in after[:MOST_PANELS]:
             start = comparison.before_of(i)
             rays = tuple(
                 Ray(
@@ -71,7 +73,7 @@ def before_after(comparison: Comparison) -> Section | None:
                 )
             )
     panels = []
-    for i in after[:5]:
+    for i in after[:MOST_PANELS]:
         changes = utility_changes(comparison, i, treated)
         rays = tuple(
             Ray(c.name, c.before.value, c.after.value, f"{c.name}: {value_text(c.before)} \u2192 {value_text(c.after)}")
@@ -99,7 +101,8 @@ def before_after(comparison: Comparison) -> Section | None:
         "before-after",
         "Before and after",
         "The same measurements, run twice on the same input. "
-        "Fairness and utility stand together, because either alone can be bought with the other.",
+        "Fairness and utility stand together, because either alone can be bought with the other."
+        + left_out(len(after), min(len(after), MOST_PANELS), "repairs", "the first"),
         tuple(figures),
     )
 
@@ -113,7 +116,9 @@ def _panel(series: Series, rays: Sequence[Ray], share: bool) -> list[Panel]:
         change = points(end - start)
     else:
         change = f"{signed(100 * (end / start - 1), 0)}{THIN}%" if start > 0 else signed(end - start)
-    return [Panel(series.label.removeprefix("after "), series, tuple(known), (start, end), change)]
+    return [
+        Panel(series.label.removeprefix("after ").replace(": after ", ": "), series, tuple(known), (start, end), change)
+    ]
 
 
 def association(comparison: Comparison) -> Section | None:

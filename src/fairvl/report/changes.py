@@ -12,6 +12,8 @@ from ..findings import Finding
 from .pairing import Comparison, Measurement
 from .vocabulary import bias_size
 
+CHANCE = 0.05
+
 
 @dataclass(frozen=True)
 class Family:
@@ -43,10 +45,14 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """ "fell", "partly", "rose" or "unclear"."""
-        if self.worse > self.better:
+        """ "fell", "partly", "rose" or "unclear".
+
+        With many tests some intervals exclude 0 by chance: a direction needs more clear changes than that.
+        """
+        by_chance = CHANCE * self.count
+        if self.after > self.before and self.worse > max(self.better, by_chance):
             return "rose"
-        if self.after < self.before and self.better:
+        if self.after < self.before and self.better > by_chance:
             return "fell" if not self.worse and 2 * self.better >= self.count else "partly"
         return "unclear"
 
@@ -88,8 +94,8 @@ def families(comparison: Comparison, treated: tuple[str, ...] = ()) -> list[Fami
     found = [
         Family("association", "mean |d|", "social test", pick("effect_size")),
         Family("retrieval skew", "mean MaxSkew@k", "ranking" if mean else "query", mean or pick("max_skew")),
-        Family("accuracy gap", "best minus worst group", "task", pick("accuracy_gap")),
-        Family("equalized odds", "largest gap in error rates", "task", pick("equalized_odds_difference")),
+        Family("accuracy gap", "best minus worst group", "comparison", pick("accuracy_gap")),
+        Family("equalized odds", "largest gap in error rates", "comparison", pick("equalized_odds_difference")),
     ]
     return [family for family in found if family.members]
 

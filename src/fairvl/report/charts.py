@@ -7,7 +7,7 @@ and a tooltip per mark.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -19,6 +19,8 @@ WIDTH = 960
 LABEL = 250
 RIGHT = 215  # room for the values
 RIGHT_WITH_P = 300  # and for p-values beside them
+PANELS_IN_A_ROW = 3
+PANEL_HEIGHT = 210.0
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,11 @@ def _clip(text: str, room: float, size: float = 6.7) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "\u2026"
 
 
+def _clip_middle(text: str, room: float, size: float = 7.2) -> str:
+    most = int(room / size)
+    return text if len(text) <= most else f"{text[: most // 3]}\u2026{text[-(most - most // 3 - 1) :]}"
+
+
 def _row_label(line: Line, y: float, height: float) -> list[Markup]:
     look = "label strong" if line.strong else "label"
     tip = tag("title", line.label if not line.detail else f"{line.label}: {line.detail}")
@@ -362,58 +369,60 @@ def slope(panels: Sequence[Panel], axis: Axis, *, title: str, description: str) 
     numbers = [v for p in panels for r in p.rays for v in (r.start, r.end)] + list(axis.include)
     known = [v for v in numbers if math.isfinite(v)] or [0.0, 1.0]
     ticks = nice_ticks(min(known), max(known), 5)
-    top, bottom, left = 58.0, 268.0, 58.0
-    gap = 24.0
-    wide = (WIDTH - 2 - left - gap * (len(panels) - 1)) / len(panels)
-    wide = min(wide, 300.0)
-
-    def y(value: float) -> float:
-        return bottom - (value - ticks[0]) / (ticks[-1] - ticks[0]) * (bottom - top)
-
+    left, gap = 58.0, 24.0
+    columns = min(len(panels), PANELS_IN_A_ROW)
+    wide = min((WIDTH - 2 - left - gap * (columns - 1)) / columns, 300.0)
     parts = [tag("text", axis.label, class_="axis", x=0, y=14)]
-    lefts = [left + i * (wide + gap) for i in range(len(panels))]
-    for tick in ticks:
-        look = "zero" if tick == 0 else "grid"
-        parts += [tag("line", class_=look, x1=x, x2=x + wide, y1=y(tick), y2=y(tick)) for x in lefts]
-        parts.append(
-            tag(
-                "text",
-                axis.tick(tick, ticks[1] - ticks[0]),
-                class_="tick",
-                x=left - 8,
-                y=y(tick) + 4,
-                text_anchor="end",
-            )
-        )
-    for i, panel in enumerate(panels):
-        parts += _panel(panel, lefts[i], wide, y, top, bottom, axis)
-    return _figure(parts, bottom + 34, title, description, "slope")
+    top = 58.0
+    for start in range(0, len(panels), columns):
+        row = panels[start : start + columns]
+        plot = _Plot(axis, ticks, top, top + PANEL_HEIGHT)
+        lefts = [left + i * (wide + gap) for i in range(len(row))]
+        for tick in ticks:
+            y, text = plot.y(tick), axis.tick(tick, ticks[1] - ticks[0])
+            look = "zero" if tick == 0 else "grid"
+            parts += [tag("line", class_=look, x1=x, x2=x + wide, y1=y, y2=y) for x in lefts]
+            parts.append(tag("text", text, class_="tick", x=left - 8, y=y + 4, text_anchor="end"))
+        for panel, x in zip(row, lefts, strict=True):
+            parts += _panel(panel, x, wide, plot)
+        top += PANEL_HEIGHT + 78
+    return _figure(parts, top - 44, title, description, "slope")
 
 
-def _panel(
-    panel: Panel, left: float, wide: float, y: Callable[[float], float], top: float, bottom: float, axis: Axis
-) -> list[Markup]:
+@dataclass(frozen=True)
+class _Plot:
+    """The vertical scale that all panels of one row share."""
+
+    axis: Axis
+    ticks: Sequence[float]
+    top: float
+    bottom: float
+
+    def y(self, value: float) -> float:
+        return self.bottom - (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0]) * (self.bottom - self.top)
+
+
+def _panel(panel: Panel, left: float, wide: float, plot: _Plot) -> list[Markup]:
     a, b = left + 62, left + wide - 62
-    tone = panel.series.tone
+    tone, top, bottom, y = panel.series.tone, plot.top, plot.bottom, plot.y
+    clipped = _clip_middle(panel.title, wide - 14 - 7.6 * len(panel.change))
+    name = tag("text", clipped, tag("title", panel.title), class_="label strong", x=left + 2, y=top - 17)
     parts = [
         tag("rect", class_="panel", x=left, y=top - 6, width=wide, height=bottom - top + 12, rx=6),
-        tag("text", _clip(panel.title, wide - 70, 7.2), class_="label strong", x=left + 2, y=top - 17),
+        name,
         tag("text", panel.change, class_="value strong", x=left + wide - 2, y=top - 17, text_anchor="end"),
         tag("text", "before", class_="tick", x=a, y=bottom + 24, text_anchor="middle"),
         tag("text", "after", class_="tick", x=b, y=bottom + 24, text_anchor="middle"),
     ]
     for ray in panel.rays:
-        if math.isfinite(ray.start) and math.isfinite(ray.end):
-            line = tag("line", class_=f"ray {tone}", x1=a, x2=b, y1=y(ray.start), y2=y(ray.end))
-            parts.append(tag("g", tag("title", ray.tip or ray.label), line))
+        line = tag("line", class_=f"ray {tone}", x1=a, x2=b, y1=y(ray.start), y2=y(ray.end))
+        parts.append(tag("g", tag("title", ray.tip or ray.label), line))
     start, end = panel.mean
-    if math.isfinite(start) and math.isfinite(end):
-        before = Series(panel.series.run, "", "before", "t0", "ring")
-        parts.append(tag("line", class_=f"ray mean {tone}", x1=a, x2=b, y1=y(start), y2=y(end)))
-        parts.append(marker(before, a, y(start), 6.0))
-        parts.append(marker(panel.series, b, y(end), 6.0))
-        parts.append(
-            tag("text", axis.text(start), class_="value strong halo", x=a - 11, y=y(start) + 4.2, text_anchor="end")
-        )
-        parts.append(tag("text", axis.text(end), class_="value strong halo", x=b + 11, y=y(end) + 4.2))
+    before = Series(panel.series.run, "", "before", "t0", "ring")
+    parts.append(tag("line", class_=f"ray mean {tone}", x1=a, x2=b, y1=y(start), y2=y(end)))
+    parts.append(marker(before, a, y(start), 6.0))
+    parts.append(marker(panel.series, b, y(end), 6.0))
+    for text, x, height, anchor in ((start, a - 11, y(start), "end"), (end, b + 11, y(end), "start")):
+        written = plot.axis.text(text)
+        parts.append(tag("text", written, class_="value strong halo", x=x, y=height + 4.2, text_anchor=anchor))
     return parts

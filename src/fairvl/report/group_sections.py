@@ -22,7 +22,7 @@ from .figures import (
     used,
 )
 from .pairing import Comparison, Measurement
-from .vocabulary import ALL_GROUPS, SMALL_CELL, metric_of
+from .vocabulary import ALL_GROUPS, NO_TASK, SMALL_CELL, metric_of
 
 
 def by_group(comparison: Comparison) -> Section | None:
@@ -50,7 +50,7 @@ def _levels(comparison: Comparison) -> list[Figure]:
         room = max(most_rows(comparison) // len(tasks), 4)
         shown = 0
         for task, rows in tasks.items():
-            if task:
+            if task not in NO_TASK or len(tasks) > 1:
                 lines.append(Line(f"task: {task}", heading=True))
             if (all_of_them := overall.get(task)) is not None:
                 marks = marks_of(comparison, all_of_them, control=False)
@@ -108,7 +108,7 @@ def _gaps(comparison: Comparison) -> list[Figure]:
 
 
 def _about(m: Measurement) -> str:
-    return " \u00b7 ".join(text for text in (m.first.attribute, m.free("task")) if text)
+    return " \u00b7 ".join(text for text in (m.first.attribute, m.free("task")) if text not in NO_TASK)
 
 
 def _dagger(members: Sequence[Measurement]) -> str:

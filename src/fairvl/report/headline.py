@@ -8,67 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
-from ..findings import Finding
 from .changes import Change, Family, change_of, families, treated_attributes, utility_changes
+from .description import describe
 from .pairing import Comparison
+from .summary import Card, Cell, Headline, Scoreboard
 from .vocabulary import (
-    ALL_GROUPS,
-    SMALL_CELL,
     THIN,
+    bias_name,
     bias_size,
-    interval_text,
+    capital,
     listing,
     number,
     percent,
     plural,
     points,
     signed,
-    value_text,
 )
 
-SIGNIFICANT = 0.05
 NOTABLE_LOSS = 0.02  # two points of utility on one task are worth a sentence
-
-
-@dataclass(frozen=True)
-class Card:
-    """One key figure: a small label, a big value, a line of detail; `tone` is "good", "bad" or ""."""
-
-    label: str
-    value: str
-    detail: str
-    tone: str = ""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of the scoreboard: the value, how it changed, and whether that is clear."""
-
-    value: str
-    change: str = ""
-    certainty: str = ""
-    tone: str = ""
-
-
-@dataclass(frozen=True)
-class Scoreboard:
-    """Measures by repairs: the whole result in one small table."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The headline, the key figures, the sentences under it, and the scoreboard of a repaired run."""
-
-    text: str
-    sentences: tuple[str, ...]
-    cards: tuple[Card, ...]
-    scoreboard: Scoreboard | None = None
 
 
 def headline(comparison: Comparison) -> Headline:
@@ -77,15 +36,7 @@ def headline(comparison: Comparison) -> Headline:
         return _several_runs(comparison)
     if any(s.repair and not s.is_control for s in comparison.series):
         return _repaired(comparison)
-    return _measured(comparison)
-
-
-def _bias_name(attribute: str) -> str:
-    return f"{attribute.replace('_', ' ')} bias" if attribute else "bias"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return describe(comparison)
 
 
 def _whole_percent(share: float) -> str:
@@ -95,7 +46,7 @@ def _whole_percent(share: float) -> str:
 
 def _repaired(comparison: Comparison) -> Headline:
     treated = treated_attributes(comparison)
-    bias = _bias_name(listing(list(treated)))
+    bias = bias_name(listing(list(treated)))
     repairs = [i for i, s in enumerate(comparison.series) if s.repair and not s.is_control]
     controls = [i for i, s in enumerate(comparison.series) if s.is_control]
     groups = families(comparison, treated)
@@ -130,12 +81,12 @@ def _lead_text(change: Change, bias: str, repair: str) -> str:
     size = "" if math.isnan(change.fall) else f" by {_whole_percent(change.fall)}"
     match change.verdict:
         case "fell":
-            return f"{_capital(bias)} fell{size} {how}"
+            return f"{capital(bias)} fell{size} {how}"
         case "partly":
-            return f"{_capital(bias)} fell{size} on average {how}, but not everywhere"
+            return f"{capital(bias)} fell{size} on average {how}, but not everywhere"
         case "rose":
             return f"The {repair} repair did harm: {bias} rose{size}"
-    return f"{_capital(bias)} did not change measurably {how}"
+    return f"{capital(bias)} did not change measurably {how}"
 
 
 def _utility_clause(comparison: Comparison, series: int, treated: tuple[str, ...]) -> tuple[str, list[Card]]:
@@ -157,7 +108,7 @@ def _utility_clause(comparison: Comparison, series: int, treated: tuple[str, ...
     if worst.moved < 0 and len(changes) > 1:
         detail += f"; largest drop {points(worst.moved)} ({worst.name})"
     tone = "bad" if moved < -NOTABLE_LOSS else "good" if moved > -NOTABLE_LOSS / 2 else ""
-    return clause, [Card(f"{_capital(what)}, {tasks}", points(moved), detail, tone)]
+    return clause, [Card(f"{capital(what)}, {tasks}", points(moved), detail, tone)]
 
 
 def _utility_sentences(comparison: Comparison, repairs: Sequence[int], treated: tuple[str, ...]) -> list[str]:
@@ -210,7 +161,7 @@ def _scoreboard(comparison: Comparison, groups: Sequence[Family], treated: tuple
                 tone = {"fell": "good", "rose": "bad"}.get(change.verdict, "")
                 cells.append(Cell(_level(family, change.after), _relative(change), _certainty(change), tone))
         over = f" over {plural(start.count, family.item, 'queries' if family.item == 'query' else '')}"
-        rows.append((_capital(family.name), family.measure + (over if start.count > 1 else ""), tuple(cells)))
+        rows.append((capital(family.name), family.measure + (over if start.count > 1 else ""), tuple(cells)))
     moves = [utility_changes(comparison, i, treated) for i in columns]
     first = next((m for m in moves if m), None)
     if first is not None:
@@ -240,7 +191,7 @@ def _change_card(change: Change) -> Card:
         _certainty(change), _certainty(change)
     )
     tone = {"fell": "good", "rose": "bad"}.get(change.verdict, "")
-    return Card(_capital(family.name), _relative(change), detail, tone)
+    return Card(capital(family.name), _relative(change), detail, tone)
 
 
 def _control(name: str, control: Change, repair: Change) -> tuple[str, Card, bool]:
@@ -253,115 +204,9 @@ def _control(name: str, control: Change, repair: Change) -> tuple[str, Card, boo
     detail = f"{repair.family.measure} {before} \u2192 {after}; what a repair must beat"
     return (
         sentence,
-        Card(f"{_capital(repair.family.name)}, {name}", _relative(control), detail, "bad" if as_good else ""),
+        Card(f"{capital(repair.family.name)}, {name}", _relative(control), detail, "bad" if as_good else ""),
         as_good,
     )
-
-
-def _measured(comparison: Comparison) -> Headline:
-    sentences: list[str] = []
-    cards: list[Card] = []
-    text = ""
-    social = [m for m in comparison.where("effect_size") if m.free("category") != "control"]
-    rows = [r for m in social if (r := next(iter(m.cells.values()), None)) is not None]
-    if rows:
-        text, said, cards = _associations(rows)
-        sentences.append(said)
-    groups = _groups(comparison)
-    if groups is not None:
-        sentence, card = groups
-        cards.append(card)
-        text = text or sentence
-        sentences.append(sentence)
-    for m in comparison.where("mean_max_skew")[:2]:
-        row = next(iter(m.cells.values()), None)
-        if row is not None:
-            name = f"{_capital(row.attribute)} skew of retrieval" if row.attribute else "Skew of retrieval"
-            interval = f" ({interval_text(row)})" if interval_text(row) else ""
-            sentence = f"{name}: mean MaxSkew@k is {value_text(row)}{interval}"
-            sentences.append(sentence + ".")
-            cards.append(Card(name, value_text(row), f"mean MaxSkew@k; 0 is on target{interval}"))
-            text = text or sentence
-    if not text:
-        count = sum(len(run.findings) for run in comparison.runs)
-        text = (
-            f"{plural(count, 'finding')} on {plural(len({m.first.metric for m in comparison.measurements}), 'metric')}"
-        )
-    if len(sentences) == 1 and sentences[0].rstrip(".") == text:
-        sentences = []
-    sentences.append("Nothing was repaired in this run: these numbers describe the audited system as it is.")
-    return Headline(text.rstrip(".") + ".", tuple(sentences), tuple(cards[:4]))
-
-
-def _associations(rows: Sequence[Finding]) -> tuple[str, str, list[Card]]:
-    tested = [r for r in rows if _p(r) is not None]
-    held = [r for r in tested if (_p(r) or 0.0) <= SIGNIFICANT]
-    corrected = any(r.p_adjusted is not None for r in rows)
-    after = " after correction" if corrected else ""
-    finite = [r for r in rows if math.isfinite(r.value)]
-    attributes = listing(list(dict.fromkeys(r.attribute for r in held if r.attribute)))
-    if held:
-        what = f"{_capital(_bias_name(attributes))} shows" if attributes else "Bias shows"
-        text = f"{what} in {len(held)} of {len(tested)} social association tests{after}"
-    elif tested:
-        text = f"None of {len(tested)} social association tests is significant{after}"
-    else:
-        text = f"{len(rows)} social association tests, without p-values"
-    cards = []
-    if tested:
-        detail = f"social tests with p \u2264 {SIGNIFICANT}{after}"
-        cards.append(Card("Associations found", f"{len(held)} of {len(tested)}", detail, "bad" if held else "good"))
-    said = f"{text}."
-    if finite:
-        top = max(finite, key=lambda r: abs(r.value))
-        name = str(top.extra.get("test") or top.attribute or "one test")
-        said += f" The strongest is \u201c{name}\u201d with d = {number(top.value)}"
-        said += f" ({interval_text(top)})." if interval_text(top) else "."
-        cards.append(
-            Card("Strongest association", f"d = {number(top.value)}", f"{name}; {interval_text(top)}".rstrip("; "))
-        )
-    return text, said, cards
-
-
-def _p(row: Finding) -> float | None:
-    p = row.p if row.p_adjusted is None else row.p_adjusted
-    return None if p is None or math.isnan(p) else p
-
-
-def _groups(comparison: Comparison) -> tuple[str, Card] | None:
-    """The widest gap in accuracy between groups, from cells that are large enough to speak of."""
-    found: dict[tuple[str, str], list[Finding]] = {}
-    overall: dict[str, Finding] = {}
-    for m in comparison.where("accuracy"):
-        row = next(iter(m.cells.values()), None)
-        if row is None or math.isnan(row.value):
-            continue
-        task = m.free("task")
-        if row.groups in ("", *ALL_GROUPS):
-            overall.setdefault(task, row)
-        elif row.n >= SMALL_CELL:
-            found.setdefault((task, row.attribute), []).append(row)
-    pairs = [
-        (min(rows, key=lambda r: r.value), max(rows, key=lambda r: r.value), task)
-        for (task, _), rows in found.items()
-        if len(rows) > 1
-    ]
-    if not pairs:
-        return None
-    worst, best, task = max(pairs, key=lambda pair: pair[1].value - pair[0].value)
-    gap = best.value - worst.value
-    on = f" on \u201c{task}\u201d" if task else ""
-    sentence = f"Accuracy{on} is lowest for {worst.groups} ({percent(worst.value)}, n{THIN}={THIN}{worst.n}), "
-    sentence += f"{points(gap, sign=False)} below {best.groups} ({percent(best.value)})"
-    if task in overall:
-        sentence = f"{sentence}; over everybody it is {percent(overall[task].value)}"
-    card = Card(
-        "Widest accuracy gap",
-        points(gap, sign=False),
-        f"{worst.groups} against {best.groups}{on}",
-        "bad" if gap > 0.1 else "",
-    )
-    return sentence + ".", card
 
 
 def _several_runs(comparison: Comparison) -> Headline:
@@ -381,8 +226,8 @@ def _several_runs(comparison: Comparison) -> Headline:
         best, worst = order[0], order[-1]
         label = [s.label for s in comparison.series]
         items = plural(len(common), family.item, "queries" if family.item == "query" else "")
-        text = f"Lowest {family.name}: {label[best]} ({family.measure} {_level(family, mean[best])}); "
-        text += f"highest: {label[worst]} ({_level(family, mean[worst])})."
+        text = f"Least {family.name}: {label[best]} ({family.measure} {_level(family, mean[best])}); "
+        text += f"most: {label[worst]} ({_level(family, mean[worst])})."
         cards = [
             Card(label[i], _level(family, mean[i]), f"{family.measure} over {items} that all runs share")
             for i in order[:6]

@@ -21,11 +21,12 @@ from .methods import method_texts, metric_texts
 from .packing import pack, script_json
 from .pairing import Comparison, Run, compare, unique_names
 from .sections import sections
-from .vocabulary import interval_text, metric_of, p_text, plural, value_text
+from .vocabulary import NO_TASK, interval_text, metric_of, p_text, plural, value_text
 
 MOST_TABLE_ROWS = 1500
 MOST_TABLE_BYTES = 900_000  # leaves room for the charts and for 5,000 findings as JSON under 3 MB
 MOST_CHOICES = 60
+SUBJECT = ("test", "task", "query", "label", "modality", "category")
 Source = Findings | Path | str
 
 
@@ -101,6 +102,7 @@ def render(comparison: Comparison, *, title: str | None = None) -> str:
         facts=_facts(comparison),
         world=any(text.startswith("world:") for row in rows for text in (row.model, row.dataset)),
         level=" or ".join(f"{100 * level:g}\u202f%" for level in levels) or "stated",
+        repaired=comparison.repaired,
         sections=sections(comparison),
         swatch=swatch,
         metrics=metric_texts(comparison),
@@ -150,7 +152,7 @@ def _run_name(source: Source, table: Findings) -> str:
     if not isinstance(source, Findings):
         path = Path(source)
         return path.parent.name if path.stem == "findings" and path.parent.name else path.stem
-    return "run"
+    return "this run"
 
 
 def _title(comparison: Comparison) -> str:
@@ -158,6 +160,7 @@ def _title(comparison: Comparison) -> str:
     if len(comparison.runs) > 1:
         return f"Comparison of {plural(len(comparison.runs), 'run')}"
     what = ", ".join(models[:3]) or "stored predictions"
+    data = [name for name in data if name not in NO_TASK]
     return f"Bias audit of {what}" + (f" on {', '.join(data[:3])}" if data else "")
 
 
@@ -268,10 +271,8 @@ def _within(rows: Iterable[tuple[tuple[str, str | None], ...]]) -> tuple[tuple[t
 
 
 def _table_row(run: str | None, row: Finding) -> tuple[tuple[str, str | None], ...]:
-    what = [
-        str(row.extra[k]) for k in ("test", "task", "query", "label", "modality") if row.extra.get(k) not in (None, "")
-    ]
-    known = {"test", "task", "query", "label", "modality", "repair", "role", "x", "y", "a", "b"}
+    what = [str(row.extra[k]) for k in SUBJECT if row.extra.get(k) not in (None, "")]
+    known = {*SUBJECT, "repair", "role", "x", "y", "a", "b"}
     what += [f"{k} {v}" for k, v in row.extra.items() if k not in known and v not in (None, "")]
     repair = str(row.extra.get("repair") or "")
     arm = f"{row.arm}, {repair}" if repair and row.arm != "before" else row.arm

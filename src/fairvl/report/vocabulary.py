@@ -10,6 +10,8 @@ from ..findings import Finding
 THIN = "\u202f"  # narrow no-break space between a number and its sign
 MINUS = "\u2212"
 SMALL_CELL = 30
+MISSING = "(missing)"
+NO_TASK = ("", "predictions")  # names that say nothing about the task
 ALL_GROUPS = ("(all)", "(all queries)", "(overall)")
 
 
@@ -262,6 +264,16 @@ def plural(count: int, one: str, many: str = "") -> str:
 def listing(names: list[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def bias_name(attribute: str) -> str:
+    """ "gender bias"; "bias" where the attribute is not known."""
+    return f"{attribute.replace('_', ' ')} bias" if attribute else "bias"
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter; the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def bias_size(row: Finding) -> float:
