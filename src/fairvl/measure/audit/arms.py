@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...arrays import FloatArray
 from ...findings import Finding, Scalar
+from ...stats.codes import GroupCodes
 from ...stats.estimate import Estimate
 from .material import Images, Texts
 from .suite import ImageSet, Suite, TextSet
@@ -41,14 +45,23 @@ class Setting:
         """Vectors of a stimulus set under an arm; `half` takes that half of the images only."""
         if isinstance(stimuli, TextSet):
             return arm.texts[self.texts.rows(stimuli)]
-        assert self.images is not None
         assert arm.images is not None
+        return arm.images[self.image_rows(stimuli, half)]
+
+    def image_rows(self, stimuli: ImageSet, half: bool | None) -> NDArray[np.int64]:
+        """Rows of the images of a set, or of that half of them."""
+        assert self.images is not None
         groups = self.images.groups[stimuli.attribute]
         wanted = [i for i, label in enumerate(groups.labels) if label in stimuli.value.split("|")]
-        rows = sum((groups.codes == i for i in wanted), start=groups.codes < -1)
-        if half is not None:
-            rows = rows & (self.images.halves == half)
-        return arm.images[rows]
+        chosen = np.isin(groups.codes, wanted)
+        return np.flatnonzero(chosen if half is None else chosen & (self.images.halves == half))
+
+    def units(self, stimuli: TextSet | ImageSet, *, half: bool | None = None) -> Sequence[int] | None:
+        """Unit of resampling of every stimulus: its base word, or what the suite says belongs together."""
+        if isinstance(stimuli, TextSet):
+            return stimuli.words
+        units: GroupCodes | None = self.images.units if self.images is not None else None
+        return None if units is None else units.codes[self.image_rows(stimuli, half)].tolist()
 
     def role(self, attribute: str, otherwise: str = "fairness") -> str:
         """The role of a level (an accuracy, say): utility, unless it reads what the repair was asked to remove."""

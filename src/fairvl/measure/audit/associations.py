@@ -38,7 +38,7 @@ def _findings(setting: Setting, test: Association) -> list[Finding]:
         return rows("effect_size", "standard deviations", "", nothing, {}, extra=extra, **columns)
     options: dict[str, Any] = {
         "tail": "two-sided", "seed": setting.seed, "draws": setting.draws, "level": setting.level,
-        "clusters": tuple(s.words if isinstance(s, TextSet) else None for s in (test.x, test.y, test.a, test.b)),
+        "clusters": tuple(setting.units(s, half=h) for s, h in zip(_sets(test), _halves(test), strict=True)),
         "permutations": IMAGE_PERMUTATIONS,
     }  # fmt: skip
     before = _vectors(setting, test, setting.before)
@@ -60,15 +60,21 @@ def _findings(setting: Setting, test: Association) -> list[Finding]:
 
 
 def _vectors(setting: Setting, test: Association, arm: Arm) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    # Where targets and attributes are both images they come from different halves: no image meets itself.
-    both = test.order == "image-image"
-    x, y = (setting.stimuli(s, arm, half=True if both else None) for s in (test.x, test.y))
-    a, b = (setting.stimuli(s, arm, half=False if both else None) for s in (test.a, test.b))
+    x, y, a, b = (setting.stimuli(s, arm, half=h) for s, h in zip(_sets(test), _halves(test), strict=True))
     return x, y, a, b
 
 
+def _sets(test: Association) -> tuple[TextSet | ImageSet, ...]:
+    return test.x, test.y, test.a, test.b
+
+
+def _halves(test: Association) -> tuple[bool | None, ...]:
+    """Where targets and attributes are both images they come from different halves: no image meets itself."""
+    return (True, True, False, False) if test.order == "image-image" else (None,) * 4
+
+
 def _obstacle(setting: Setting, test: Association) -> str:
-    sets = (test.x, test.y, test.a, test.b)
+    sets = _sets(test)
     if reason := setting.texts.missing(s for s in sets if isinstance(s, TextSet)):
         return reason
     for s in sets:

@@ -32,7 +32,7 @@ def leakage_findings(setting: Setting) -> list[Finding]:
 
 
 def _texts(setting: Setting, leakage: Leakage) -> list[Finding]:
-    if setting.texts.missing(leakage.texts):
+    if not leakage.texts or setting.texts.missing(leakage.texts):
         return []
     labels = [s.name for s in leakage.texts for _ in s.texts]
     clusters = [f"{s.name}/{word}" for s in leakage.texts for word in s.words]
@@ -48,9 +48,12 @@ def _images(setting: Setting, leakage: Leakage) -> list[Finding]:
     if images is None or leakage.attribute not in images.groups:
         return []
     codes = images.groups[leakage.attribute]
-    if len(codes.counts) < 2 or sorted(codes.counts)[-2] < FOLDS:
+    units = np.arange(len(codes)) if images.units is None else images.units.codes
+    present = [
+        label for code, label in enumerate(codes.labels) if len(np.unique(units[codes.codes == code])) >= FOLDS
+    ]  # fmt: skip
+    if len(present) < 2:
         return []
-    present = [label for label, count in zip(codes.labels, codes.counts, strict=True) if count >= FOLDS]
     keep = np.flatnonzero(np.isin(codes.codes, [codes.labels.index(label) for label in present]))
     if len(keep) > MAX_IMAGES:
         keep = np.sort(np.random.default_rng(setting.seed).choice(keep, MAX_IMAGES, replace=False))
@@ -61,7 +64,8 @@ def _images(setting: Setting, leakage: Leakage) -> list[Finding]:
         return arm.images[keep]
 
     arms = {arm.repair: vectors(arm) for arm in (setting.before, *setting.after)}
-    return _findings(setting, leakage.attribute, "image", arms, labels, None)
+    clusters = None if images.units is None else [str(unit) for unit in units[keep]]
+    return _findings(setting, leakage.attribute, "image", arms, labels, clusters)
 
 
 def _findings(

@@ -20,6 +20,7 @@ from .suite import Attribute, Suite, TextSet
 Operator: TypeAlias = Callable[[FloatArray], FloatArray]
 Recode: TypeAlias = Mapping[str, Mapping[str, str]]
 MAX_GROUPS = 30
+UNKNOWN = "the model does not know "
 BATCH = 64
 
 
@@ -35,11 +36,13 @@ class Images:
     dataset: str
     fingerprint: str
     skipped: tuple[tuple[str, str], ...] = ()
+    units: GroupCodes | None = None
 
     @property
     def halves(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """A fixed half of the images by the hash of their ids: targets here, attributes there, never both."""
-        return np.array([hashlib.sha256(i.encode()).digest()[0] & 1 for i in self.ids], dtype=bool)
+        """A fixed half of the images by the hash of their units: targets here, attributes there, never both."""
+        names = self.ids if self.units is None else [self.units.labels[code] for code in self.units.codes]
+        return np.array([hashlib.sha256(name.encode()).digest()[0] & 1 for name in names], dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,13 @@ class Texts:
 
     def missing(self, sets: Iterable[TextSet]) -> str:
         """Why these sets cannot be used; empty when they can."""
-        lost = [self.unanswered[t] for s in sets for t in s.texts if t in self.unanswered]
-        return f"not run: {'; '.join(sorted(set(lost))[:3])} ({len(lost)} texts)" if lost else ""
+        reasons = dict.fromkeys(self.unanswered[t] for s in sets for t in s.texts if t in self.unanswered)
+        words = [reason.removeprefix(UNKNOWN) for reason in reasons if reason.startswith(UNKNOWN)]
+        other = [reason for reason in reasons if not reason.startswith(UNKNOWN)]
+        if words:
+            more = f" and {len(words) - 5} more" if len(words) > 5 else ""
+            other.append(f"{UNKNOWN}{', '.join(words[:5])}{more}")
+        return f"not run: {'; '.join(other)}" if other else ""
 
 
 def gather_images(
@@ -83,13 +91,15 @@ def gather_images(
 def gather_texts(encoder: Encoder, texts: Sequence[str]) -> Texts:
     """Unit vectors of `texts`; a text that the encoder cannot answer is left out with the reason."""
     unanswered: dict[str, str] = {}
-    if (stored := getattr(encoder, "texts", None)) is not None:
+    if "text" not in encoder.card.modalities:
+        unanswered = dict.fromkeys(texts, "the encoder has no text side")
+    elif (stored := getattr(encoder, "texts", None)) is not None:
         known_texts = frozenset(stored)
         unanswered = {text: "texts that are not stored" for text in texts if text not in known_texts}
     elif (unknown_words := getattr(encoder, "unknown_words", None)) is not None:
         for text in texts:
             if unknown := unknown_words([text]):
-                unanswered[text] = f"the model does not know {', '.join(map(repr, unknown))}"
+                unanswered[text] = UNKNOWN + ", ".join(map(repr, unknown))
     known = [text for text in texts if text not in unanswered]
     if not known:
         return Texts({}, np.zeros((0, encoder.card.dim), np.float32), unanswered)
@@ -153,7 +163,12 @@ def _images(
     unit = unit_rows(vectors, f"image vectors of {name}", dtype=np.float32)
     known = suite.attributes
     sensitive = tuple(g for g in groups if g not in known or known[g].sensitive)
-    return Images(unit, tuple(ids), groups, numbers, sensitive, name, fingerprint, skipped)
+    units = None
+    if suite.unit:
+        if suite.unit not in columns:
+            raise DatasetError(f"{name}: no column {suite.unit!r}, the unit of the suite; found {sorted(columns)}.")
+        units = encode([v if v is not None else f"alone: {i}" for v, i in zip(columns[suite.unit], ids, strict=True)])
+    return Images(unit, tuple(ids), groups, numbers, sensitive, name, fingerprint, skipped, units)
 
 
 def label_columns(
@@ -162,7 +177,7 @@ def label_columns(
     """Group codes and numeric attributes of labelled columns, under the suite's names and spellings.
 
     A column that the suite does not name keeps its own name when it holds 2 to 30 distinct labels, and is left out
-    otherwise (an id or a free text is not a group).
+    otherwise (an id or a free text is not a group); so is one by whose groups results would be shown.
     """
     for column, mapping in (recode or {}).items():
         if column not in columns:
@@ -190,7 +205,9 @@ def label_columns(
         texts = [as_text(value) for value in values]
         labels = [None if t is None else mapping.get(t, t) for t in texts]
         labels = [None if t is None else spelled.get(t.lower(), t) for t in labels]
-        if 2 <= len({label for label in labels if label is not None}) <= MAX_GROUPS:
+        shown = attribute is None or attribute.sensitive
+        distinct = len({label for label in labels if label is not None})
+        if distinct >= 2 and (distinct <= MAX_GROUPS or not shown):
             name = attribute.name if attribute else column
             groups[name] = encode(labels, name=name)
     return groups, numbers

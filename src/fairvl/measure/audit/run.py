@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -96,9 +97,10 @@ def audit(
     treated = frozenset(str(_header(repair).get("attribute", "")) for repair in repairs.values()) - {""}
     setting = Setting(compiled, images, texts, before, after, treated, draws, level, seed)
     rows = [finding for part in PARTS for finding in part(setting)]
-    if not rows:
+    if all(math.isnan(row.value) for row in rows):
+        reasons = list(dict.fromkeys(row.note for row in rows))
         raise InputError(
-            f"nothing of the suite {compiled.id!r} applies: no texts the encoder can answer and no labelled images. "
+            f"nothing of the suite {compiled.id!r} applies: {'; '.join(reasons[:3]) or 'it asks nothing'}. "
             "Give dataset=, or another suite."
         )
     settings = _settings(model, images, texts, compiled, repairs, treated, statistics)

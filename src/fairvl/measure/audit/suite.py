@@ -116,7 +116,11 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Suite:
-    """A compiled suite; `fingerprint` covers the file and every bank it names."""
+    """A compiled suite; `fingerprint` covers the file and every bank it names.
+
+    `unit` names a column of the data whose rows belong together (scenes of one scenario, photographs of one person):
+    they fall into the same half and the same fold, and association tests resample and permute them whole.
+    """
 
     id: str
     version: int
@@ -128,6 +132,7 @@ class Suite:
     harms: tuple[Harm, ...]
     banks: Mapping[str, str]
     fingerprint: str
+    unit: str = ""
 
     def texts(self) -> tuple[str, ...]:
         """Every distinct text of the suite, in order of first use."""
@@ -176,7 +181,7 @@ def load_suite(name: str | Path = "core") -> Suite:
     return _Compiler(str(name), path.parent).compile(document)
 
 
-_KEYS = {"id", "version", "about", "attribute", "association", "classification", "retrieval", "leakage", "harm"}
+_KEYS = {"id", "version", "about", "unit", "attribute", "association", "classification", "retrieval", "leakage", "harm"}
 
 
 class _Compiler:
@@ -199,7 +204,7 @@ class _Compiler:
                 for row in document.get("leakage", ())
             )
             harms = tuple(self.harm(row) for row in document.get("harm", ()))
-            identity, version = str(document["id"]), int(document["version"])
+            identity, version, unit = str(document["id"]), int(document["version"]), str(document.get("unit", ""))
         except (KeyError, TypeError) as error:
             raise BankError(f"suite {self.name}: a row is incomplete or malformed ({error!r}).") from None
         named = {t.attribute for t in associations if t.attribute} | {
@@ -210,7 +215,7 @@ class _Compiler:
         banks = {name: bank.fingerprint for name, bank in sorted(self.banks.items())}
         return Suite(
             identity, version, attributes, associations, classifications, retrieval, leakages, harms,
-            banks, fingerprint({"suite": document, "banks": banks}),
+            banks, fingerprint({"suite": document, "banks": banks}), unit,
         )  # fmt: skip
 
     def bank(self, name: str) -> Bank:

@@ -1,0 +1,173 @@
+"""What an audit does with input that is incomplete, odd or wrong: says so, and goes on where it can."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fairvl.errors import BankError, DatasetError, InputError
+from fairvl.measure.audit import audit, load_suite
+from fairvl.measure.groups import accuracy_gap, worst_group_accuracy
+from fairvl.sources.encoders import EncoderCard, encoder
+
+
+def test_predictions_equal_the_group_metrics(tmp_path):
+    rng = np.random.default_rng(0)
+    truth, groups = rng.choice(["a", "b"], 500), rng.choice(["x", "y", "z"], 500)
+    predicted = np.where(rng.random(500) < np.where(groups == "z", 0.6, 0.9), truth, "a")
+    path = tmp_path / "predictions.csv"
+    rows = zip(range(500), truth, predicted, groups, strict=True)
+    path.write_text("id,y_true,y_pred,region\n" + "\n".join(",".join(map(str, row)) for row in rows))
+    findings = audit(predictions=path, draws=200)
+    assert findings.one(metric="accuracy", groups="(all)").value == pytest.approx((truth == predicted).mean())
+    assert findings.one(metric="worst_group_accuracy").value == worst_group_accuracy(truth, predicted, groups)
+    assert findings.one(metric="accuracy_gap").value == accuracy_gap(truth, predicted, groups) > 0.05
+    for group in "xyz":
+        mask = groups == group
+        row = findings.one(metric="accuracy", groups=group)
+        assert (row.value, row.n) == (pytest.approx((truth == predicted)[mask].mean()), mask.sum())
+        assert row.low < row.value < row.high
+
+
+def test_missing_groups_are_a_group_of_their_own():
+    table = {"y_true": ["a"] * 60, "y_pred": ["a"] * 40 + ["b"] * 20, "sex": ["f", "m"] * 20 + [None] * 20}
+    findings = audit(predictions=table, draws=100)
+    assert findings.one(metric="accuracy", groups="(missing)").value == 0
+    assert findings.settings["data"]["groups"]["sex"] == {"f": 20, "m": 20, "(missing)": 20}
+
+
+def test_rows_without_a_prediction_are_counted_and_left_out():
+    table = {"y_true": ["a", "b", None], "y_pred": ["a", None, "a"], "sex": ["f", "m", "f"]}
+    findings = audit(predictions=table, draws=100)
+    assert findings.one(metric="accuracy", groups="(all)").n == 1
+    assert findings.settings["data"]["dropped_without_label"] == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"y_true": ["a"]}, "y_pred"),
+        ({"y_true": ["a", "b"], "y_pred": ["a", "b"], "id": ["1", "1"]}, "1"),
+    ],
+)
+def test_a_bad_table_says_what_is_wrong(table, says):
+    with pytest.raises(DatasetError, match=says):
+        audit(predictions=table)
+
+
+def test_neither_or_both_inputs_is_an_error():
+    with pytest.raises(InputError, match="neither"):
+        audit()
+    with pytest.raises(InputError, match="exactly one"):
+        audit("fake", predictions={"y_true": ["a"], "y_pred": ["a"]})
+
+
+def test_text_only_audits_say_which_tests_need_images():
+    findings = audit("fake:32", draws=200)
+    image = [row for row in findings if "image" in row.order]
+    assert image
+    assert all(math.isnan(row.value) and "no images" in row.note for row in image)
+    assert not math.isnan(findings.where(metric="effect_size", order="text-text")[0].value)
+
+
+def test_a_closed_vocabulary_skips_tests_and_names_the_words():
+    class Closed:
+        card = EncoderCard(library="callable", name="closed", weights="", dim=8)
+        words = frozenset(["a", "photo", "of", "this", "is", "picture"])
+
+        def encode_texts(self, texts):
+            return np.random.default_rng(0).normal(size=(len(texts), 8)).astype(np.float32)
+
+        def encode_images(self, images):
+            raise AssertionError
+
+        def unknown_words(self, texts):
+            return [w for t in texts for w in t.lower().split() if w not in self.words]
+
+    with pytest.raises(InputError, match=r"nothing of the suite 'core-v1' applies.*does not know"):
+        audit(Closed())
+    monday = next(test for test in load_suite().associations if test.x.name == "weekdays")
+    Closed.words = frozenset(w for s in (monday.x, monday.y, monday.a, monday.b) for t in s.texts for w in t.split())
+    findings = audit(Closed(), draws=100)
+    ran = {row.extra["test"] for row in findings if not math.isnan(row.value)}
+    assert ran == {monday.test}
+    skipped = findings.where(test="women and men: pleasant and unpleasant", order="text-text")[0]
+    assert math.isnan(skipped.value)
+    assert "does not know 'girl'" in skipped.note
+
+
+def test_an_encoder_without_a_text_side_runs_the_image_tests(planted, tmp_path):
+    _, images = planted(tmp_path, n=200)
+    seeing = encoder(image_fn=lambda batch: np.zeros((len(batch), 48)), card=EncoderCard(
+        library="callable", name="eyes", weights="", dim=48, modalities=("image",)))  # fmt: skip
+    findings = audit(seeing, dataset=images, draws=100)
+    ran = {row.order for row in findings.where(metric="effect_size") if not math.isnan(row.value)}
+    assert ran == {"image-image"}
+    assert "no text side" in findings.where(metric="effect_size", order="text-text")[0].note
+
+
+def test_spellings_and_recodes_lead_to_one_label(planted, tmp_path):
+    model, images = planted(tmp_path, n=200)
+    findings = audit(model, dataset=images, draws=100)
+    assert set(findings.settings["data"]["groups"]["gender"]) == {"female", "male"}  # the column says sex: F, M
+    recoded = audit(model, dataset=images, draws=100, recode={"glasses": {"no glasses": "bare"}})
+    assert "bare" in recoded.settings["data"]["groups"]["glasses"]
+    with pytest.raises(DatasetError, match="no row is labelled"):
+        audit(model, dataset=images, recode={"glasses": {"monocle": "glasses"}})
+    with pytest.raises(DatasetError, match="names the column"):
+        audit(model, dataset=images, recode={"glases": {"a": "b"}})
+
+
+def test_an_unknown_group_column_is_named(planted, tmp_path):
+    model, images = planted(tmp_path, n=100)
+    with pytest.raises(DatasetError, match="raec"):
+        audit(model, dataset=images, groups=["raec"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("id = 'x'\nversion = 1\nnonsense = 2", "unknown keys"),
+        ("id = 'x'\nversion = 1\n[[association]]\ntest = 't'\n", "incomplete"),
+        ("not toml", "not valid TOML"),
+        (
+            "id='x'\nversion=1\n[[association]]\ntest='t'\ncategory='odd'\nx='core-words:women'\ny='core-words:men'\n"
+            "a='core-words:old'\nb='core-words:young'",
+            "category",
+        ),
+        (
+            "id='x'\nversion=1\n[[association]]\ntest='t'\ncategory='social'\nx='core-words:women'\ny='images g=m'\n"
+            "a='core-words:old'\nb='core-words:young'",
+            "one modality",
+        ),
+        (
+            "id='x'\nversion=1\n[[association]]\ntest='t'\ncategory='social'\nx='images g=f'\ny='images g=m'\n"
+            "a='core-words:old'\nb='core-words:young'",
+            "attribute",
+        ),
+    ],
+)
+def test_a_malformed_suite_says_where(tmp_path, text, says):
+    path = tmp_path / "suite.toml"
+    path.write_text(text)
+    with pytest.raises(BankError, match=says):
+        load_suite(path)
+
+
+def test_an_unknown_suite_lists_the_shipped_ones():
+    with pytest.raises(BankError, match="core"):
+        load_suite("cor")
+
+
+def test_the_core_suite_holds_what_it_promises():
+    suite = load_suite()
+    orders = [test.order for test in suite.associations]
+    assert orders.count("text-text") >= 6
+    assert orders.count("image-image") >= 3
+    assert orders.count("image-text") + orders.count("text-image") >= 3
+    assert {"image-text", "text-image"} <= set(orders)
+    assert len(suite.classifications) >= 4
+    assert len(suite.retrieval.queries) == 29
+    assert all(len(query.texts) == 10 for query in suite.retrieval.queries)
