@@ -97,4 +97,4 @@ def test_clip_predictions_on_faces(realdata, name, task, classes):
             assert "left out" in single.measures["equal_opportunity_difference"].note
             continue
         for estimate in single.measures.values():
-            assert 0 <= estimate.low <= estimate.high <= 1
+            assert estimate.low <= estimate.value <= estimate.high <= 1

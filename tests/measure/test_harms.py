@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import binomtest
 
 from fairvl.errors import FairVLError, InputError
-from fairvl.measure.harms import compare_harm_rates, harm_rates, wilson
+from fairvl.measure.harms import compare_harm_rates, harm_rates
+from fairvl.stats.rates import wilson
 
 LABELS = {"denigrating": ["gorilla", "animal"], "crime": ["thief", "criminal"]}
 REAL = ["man", "woman"]

@@ -5,16 +5,18 @@ which it is defined: the *difference* is largest minus smallest, the *ratio* sma
 smallest (the largest, where lower is better). Rows without a group are shown as ``"(missing)"`` and count in
 `overall`, never in an aggregate. Undefined (no positives, no rows) is NaN, never 0.
 
-Minima and maxima over groups are biased: the expected gap of equally good groups is above 0, and resampling adds the
-same noise once more. Percentile intervals of gaps are therefore shifted away from equality where groups are small and
-alike; ``interval="bca"`` corrects the shift to first order. No interval can hold a gap of exactly 0 except by touching
-it, since no resample has a negative one.
+Gaps and worst values are maxima over groups and therefore biased: the expected gap of equally good groups is above 0,
+and picking the extremes again in every resample would add the same noise once more. So the extremes of the data are
+held fixed, and where more than two groups (or more than one rate) compete, the interval is a simultaneous band over all
+pairs, whatever `interval` says; `fairvl.stats.spread` has the argument and `Estimate.method` says which it is. A gap
+between two groups keeps its sign under resampling: an interval that reaches below 0 says that their order is not sure.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -38,9 +40,10 @@ from ..stats.cells import (
 )
 from ..stats.codes import MISSING, GroupCodes, encode, factorize, natural_key, unknown_label
 from ..stats.estimate import Estimate
-from ..stats.rates import LOWER_IS_BETTER, METRICS, check_metric, extremes, over_classes
+from ..stats.rates import LOWER_IS_BETTER, METRICS, check_metric, mean_defined, over_classes, wilson
 from ..stats.rates import metric as metric_of_counts
 from ..stats.rates import rates as rates_of_counts
+from ..stats.spread import Extremes, floor, gap_band, lowest_band
 
 Metric: TypeAlias = str | Callable[[Any, Any], float]
 Counts: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # truths, predictions, hits: each [..., g, classes]
@@ -173,11 +176,11 @@ def disaggregate(
     codes = _groups(groups)
     plan = Resampling(n_boot, level, seed, interval)
     if callable(metric):
-        values, name = _rows_bootstrap(metric, y_true, (y_pred,), codes, higher_is_better, plan)
+        values, kind = _rows_bootstrap(metric, y_true, (y_pred,), codes, higher_is_better, plan)
     else:
         table = _Table.of(y_true, (y_pred,), codes, positive)
-        values, name, higher_is_better = _cells_bootstrap(metric, table, plan)
-    return _frame(values, 0, name, codes, minimum, higher_is_better)
+        values, kind = _cells_bootstrap(metric, table, plan)
+    return _frame(values, 0, 0, kind, codes, minimum)
 
 
 def compare(
@@ -211,13 +214,13 @@ def compare(
     plan = Resampling(n_boot, level, seed, interval)
     arms = (y_pred_before, y_pred_after)
     if callable(metric):
-        values, name = _rows_bootstrap(metric, y_true, arms, codes, higher_is_better, plan)
+        values, kind = _rows_bootstrap(metric, y_true, arms, codes, higher_is_better, plan)
     else:
         table = _Table.of(y_true, arms, codes, positive)
-        values, name, higher_is_better = _cells_bootstrap(metric, table, plan)
+        values, kind = _cells_bootstrap(metric, table, plan)
     length = len(values.observed) // 3
-    before, after = (_frame(values, i * length, name, codes, minimum, higher_is_better) for i in range(2))
-    return Comparison(before, after, _frame(values, 2 * length, name, codes, minimum, None))
+    before, after = (_frame(values, i * length, i, kind, codes, minimum) for i in range(2))
+    return Comparison(before, after, _frame(values, 2 * length, None, kind, codes, minimum))
 
 
 def group_summary(
@@ -247,7 +250,7 @@ def group_summary(
     codes = _groups(groups)
     table = _Table.of(y_true, (y_pred,), codes, positive)
     plan = Resampling(n_boot, level, seed, interval)
-    values = bootstrap(table.cells, table.statistic(_summary_function(table)), plan, width=table.width)
+    values = _summary_bootstrap(table, plan)
     return _summary(values, 0, table, minimum, 0)
 
 
@@ -268,7 +271,7 @@ def compare_summary(
     codes = _groups(groups)
     table = _Table.of(y_true, (y_pred_before, y_pred_after), codes, positive)
     plan = Resampling(n_boot, level, seed, interval)
-    values = bootstrap(table.cells, table.statistic(_summary_function(table)), plan, width=table.width)
+    values = _summary_bootstrap(table, plan)
     length = len(values.observed) // 3
     before, after = (_summary(values, i * length, table, minimum, i) for i in range(2))
     return SummaryComparison(before, after, _summary(values, 2 * length, table, minimum, None))
@@ -302,8 +305,8 @@ def equal_opportunity_difference(
     With more than two classes and no `positive`: the largest (or the mean) of the one-vs-rest gaps over classes.
     """
     table = _Table.of(y_true, (y_pred,), _groups(groups), positive)
-    gaps = _odds_gaps(table.observed(), table)[0]
-    return float(over_classes(gaps, agg)[0])
+    gaps = _odds_gaps(table)
+    return float(over_classes(gaps[:, : gaps.shape[1] // 2], agg)[0])
 
 
 def equalized_odds_difference(
@@ -320,8 +323,7 @@ def equalized_odds_difference(
     `positive`, the maximum or mean runs over the one-vs-rest gaps of all classes.
     """
     table = _Table.of(y_true, (y_pred,), _groups(groups), positive)
-    gaps = np.concatenate(_odds_gaps(table.observed(), table), axis=-1)
-    return float(over_classes(gaps, agg)[0])
+    return float(over_classes(_odds_gaps(table), agg)[0])
 
 
 # -- the table of counts ----------------------------------------------------------------------------------------------
@@ -389,17 +391,24 @@ class _Table:
 
         return [counter(p) for p in predictions]
 
-    def statistic(self, function: Callable[[Counts], FloatArray]) -> Statistic:
-        """`function` of one arm's counts as a statistic of the cells; with two arms: before, after, difference."""
+    def statistic(self, functions: Sequence[Callable[[Counts], tuple[FloatArray, FloatArray]]]) -> Statistic:
+        """One function per arm, counts to values and extra columns, as a statistic of the cells (see `_join`)."""
         counters = self.counters()
 
         def statistic(counts: FloatArray) -> FloatArray:
-            values = [function(count(counts)) for count in counters]
-            if len(values) == 2:
-                values.append(values[1] - values[0])
-            return np.concatenate(values, axis=1)
+            return _join([function(count(counts)) for count, function in zip(counters, functions, strict=True)])
 
         return statistic
+
+    def denominators(self, name: str, arm: int) -> FloatArray:
+        """Rows that a metric's value rests on, per shown group (all rows of the group for means over classes)."""
+        truths, predictions, _ = (part[0] for part in self.observed(arm))
+        rows: FloatArray = truths.sum(axis=-1)
+        if self.positive is None or name in ("accuracy", "balanced_accuracy", "selection_rate", "base_rate", "f1"):
+            return rows
+        if name in ("false_positive_rate", "true_negative_rate"):
+            return np.asarray(rows - truths[:, self.positive])
+        return np.asarray((predictions if name == "precision" else truths)[:, self.positive])
 
     def observed(self, arm: int = 0) -> Counts:
         return self.counters()[arm](self.cells.counts[None].astype(np.float64))
@@ -435,57 +444,95 @@ def _positive(classes: tuple[str, ...], positive: object) -> int | None:
     return classes.index(labels[0])
 
 
-def _odds_gaps(counts: Counts, table: _Table) -> tuple[FloatArray, FloatArray]:
-    """Gaps over groups in true and in false positive rate, each [b, classes]."""
+def _odds(counts: Counts, table: _Table) -> FloatArray:
+    """True positive rates of every class, then false positive rates, by group: [b, 2 classes, g]."""
     classes = slice(None) if table.positive is None else slice(table.positive, table.positive + 1)
     known = [part[:, : len(table.groups.labels)] for part in counts]
-    gaps = []
-    for name in ("true_positive_rate", "false_positive_rate"):
-        rates = rates_of_counts(name, *known)[..., classes]
-        gaps.append(extremes(np.moveaxis(rates, 1, -1))[0])
-    return gaps[0], gaps[1]
+    rates = [rates_of_counts(name, *known)[..., classes] for name in ("true_positive_rate", "false_positive_rate")]
+    return np.moveaxis(np.concatenate(rates, axis=-1), 1, -1)
 
 
-def _frame_vector(overall: FloatArray, by_group: FloatArray, known: int, higher: bool) -> FloatArray:
-    """[b, 4 + g]: overall, difference, ratio, worst, every group."""
-    difference, ratio, low, high = extremes(by_group[:, :known])
+def _odds_gaps(table: _Table, arm: int = 0) -> FloatArray:
+    """Observed gaps over groups, true positive rates of every class first, [1, 2 classes]."""
+    rates = _odds(table.observed(arm), table)
+    return Extremes.of(rates[0]).gaps(rates)
+
+
+def _join(parts: Sequence[tuple[FloatArray, FloatArray]]) -> FloatArray:
+    """Values of each arm, their difference (after minus before), and the extra columns of each arm."""
+    values = [v for v, _ in parts]
+    if len(values) == 2:
+        values.append(values[1] - values[0])
+    return np.concatenate([*values, *(extra for _, extra in parts)], axis=1)
+
+
+def _frame_vector(overall: FloatArray, by_group: FloatArray, extremes: Extremes, higher: bool) -> FloatArray:
+    """[b, 4 + g]: overall, difference, ratio, worst, every group; the extremes are those of the data."""
+    known = by_group[:, None, : extremes.observed.shape[1]]
+    low, high = extremes.low(known), extremes.high(known)
+    difference = extremes.gaps(known)
+    ratio = np.divide(low, high, out=np.full(low.shape, np.nan), where=~np.isnan(difference) & (high != 0))
     return np.column_stack([overall, difference, ratio, low if higher else high, by_group])
 
 
-def _frame_function(name: str, table: _Table, higher: bool) -> Callable[[Counts], FloatArray]:
-    def function(counts: Counts) -> FloatArray:
+def _frame_function(name: str, table: _Table, higher: bool, arm: int) -> Callable[[Counts], FloatArray]:
+    """Counts of one arm to the vector of a frame; the extremes are those of the arm's data."""
+    known = len(table.groups.labels)
+
+    def groups_and_overall(counts: Counts) -> tuple[FloatArray, FloatArray]:
         truths, predictions, hits = (part.sum(axis=1, keepdims=True) for part in counts)
         overall = metric_of_counts(name, truths, predictions, hits, table.positive)[:, 0]
-        by_group = metric_of_counts(name, *counts, table.positive)
-        return _frame_vector(overall, by_group, len(table.groups.labels), higher)
+        return metric_of_counts(name, *counts, table.positive), overall
+
+    extremes = Extremes.of(groups_and_overall(table.observed(arm))[0][:, :known])
+
+    def function(counts: Counts) -> FloatArray:
+        by_group, overall = groups_and_overall(counts)
+        return _frame_vector(overall, by_group, extremes, higher)
 
     return function
 
 
-def _cells_bootstrap(name: str, table: _Table, plan: Resampling) -> tuple[Resampled, str, bool]:
-    """The frame vector of a named metric under resampling of cells, the name, and whether higher is better."""
+def _cells_bootstrap(name: str, table: _Table, plan: Resampling) -> tuple[Resampled, _Kind]:
+    """The frame vector of a named metric under resampling of cells."""
     name = check_metric(name, has_positive=table.positive is not None)
     higher = name not in LOWER_IS_BETTER
-    statistic = table.statistic(_frame_function(name, table, higher))
-    return bootstrap(table.cells, statistic, plan, width=table.width), name, higher
+    functions = [_frame_function(name, table, higher, arm) for arm in range(table.arms)]
+    statistic = table.statistic([_without_extra(function) for function in functions])
+    rows = tuple(table.denominators(name, arm) for arm in range(table.arms))
+    return bootstrap(table.cells, statistic, plan, width=table.width), _Kind(name, higher, rows)
 
 
-def _summary_function(table: _Table) -> Callable[[Counts], FloatArray]:
-    accuracy = _frame_function("accuracy", table, True)
+def _without_extra(
+    function: Callable[[Counts], FloatArray],
+) -> Callable[[Counts], tuple[FloatArray, FloatArray]]:
+    def both(counts: Counts) -> tuple[FloatArray, FloatArray]:
+        values = function(counts)
+        return values, values[:, :0]
 
-    def function(counts: Counts) -> FloatArray:
+    return both
+
+
+def _summary_bootstrap(table: _Table, plan: Resampling) -> Resampled:
+    statistic = table.statistic([_summary_function(table, arm) for arm in range(table.arms)])
+    extra = table.arms * _odds(table.observed(), table)[0].size
+    return bootstrap(table.cells, statistic, plan, width=table.width, extra=extra)
+
+
+def _summary_function(table: _Table, arm: int) -> Callable[[Counts], tuple[FloatArray, FloatArray]]:
+    """Counts of one arm to the named gaps and the accuracy frame, and the rates behind the gaps."""
+    accuracy = _frame_function("accuracy", table, True, arm)
+    rates = Extremes.of(_odds(table.observed(arm), table)[0])
+    gaps = rates.gaps(rates.observed[None])[0]
+    half = len(gaps) // 2  # true positive rates of every class, then false positive rates
+    widest = [int(np.where(np.isnan(part), -np.inf, part).argmax()) for part in (gaps[:half], gaps)]
+
+    def function(counts: Counts) -> tuple[FloatArray, FloatArray]:
         frame = accuracy(counts)
-        positive_gaps, negative_gaps = _odds_gaps(counts, table)
-        both = np.concatenate([positive_gaps, negative_gaps], axis=-1)
-        return np.column_stack(
-            [
-                frame[:, 0] - frame[:, 3],
-                over_classes(positive_gaps, "max"),
-                over_classes(both, "max"),
-                over_classes(both, "mean"),
-                frame,
-            ]
-        )
+        odds = _odds(counts, table)
+        fixed = rates.gaps(odds)
+        named = [frame[:, 0] - frame[:, 3], fixed[:, widest[0]], fixed[:, widest[1]], mean_defined(fixed)]
+        return np.column_stack([*named, frame]), odds.reshape(len(odds), -1)
 
     return function
 
@@ -500,8 +547,8 @@ def _rows_bootstrap(
     groups: GroupCodes,
     higher: bool,
     plan: Resampling,
-) -> tuple[Resampled, str]:
-    """The frame vector of a callable under resampling of rows, and the metric's name."""
+) -> tuple[Resampled, _Kind]:
+    """The frame vector of a callable under resampling of rows."""
     truth, *predictions = (np.asarray(y) for y in (y_true, *arms))
     for array, name in zip((truth, *predictions), _NAMES, strict=False):
         if len(array) != len(groups):
@@ -515,21 +562,28 @@ def _rows_bootstrap(
         for prediction in predictions:
             overall = float(metric(truth[rows], prediction[rows]))
             by_group = [_try(metric, truth[m], prediction[m]) for m in members]
-            vectors.append(_frame_vector(np.array([overall]), np.array([by_group]), len(groups.labels), higher)[0])
-        if len(vectors) == 2:
-            vectors.append(vectors[1] - vectors[0])
-        return np.concatenate(vectors)
+            vectors.append(np.array([overall, *by_group]))
+        return np.stack(vectors)
 
     n = len(groups)
     every = np.arange(n)
-    observed = one(every)
-    name = getattr(metric, "__name__", type(metric).__name__)
+    data = one(every)
+    known = len(groups.labels)
+    extremes = [Extremes.of(arm[None, 1 : 1 + known]) for arm in data]
+
+    def parts(values: FloatArray) -> FloatArray:
+        """Overall and group values [b, arms, 1 + g] to the vectors of the frames."""
+        vectors = [_frame_vector(values[:, i, 0], values[:, i, 1:], e, higher) for i, e in enumerate(extremes)]
+        return _join([(vector, vector[:, :0]) for vector in vectors])
+
+    observed = parts(data[None])[0]
+    kind = _Kind(getattr(metric, "__name__", type(metric).__name__), higher, None)
     if not plan.draws:
-        return without_interval(observed, plan), name
+        return without_interval(observed, plan), kind
     rng = np.random.default_rng(plan.seed)
-    replicates = np.stack([one(rng.integers(n, size=n)) for _ in range(plan.draws)])
-    jackknife = np.stack([one(np.delete(every, i)) for i in every]) if plan.method == "bca" else None
-    return summarise(observed, replicates, plan, "rows", jackknife), name
+    replicates = parts(np.stack([one(rng.integers(n, size=n)) for _ in range(plan.draws)]))
+    jackknife = parts(np.stack([one(np.delete(every, i)) for i in every])) if plan.method == "bca" else None
+    return summarise(observed, replicates, plan, "rows", jackknife), kind
 
 
 def _try(metric: Callable[[Any, Any], float], y_true: Any, y_pred: Any) -> float:
@@ -545,69 +599,154 @@ def _try(metric: Callable[[Any, Any], float], y_true: Any, y_pred: Any) -> float
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-def _frame(
-    values: Resampled, at: int, metric: str, groups: GroupCodes, minimum: int, higher: bool | None
-) -> GroupFrame:
-    """The frame whose vector starts at component `at`; `higher` is None for a difference of arms."""
+@dataclass(frozen=True, eq=False)
+class _Kind:
+    """A metric's name and direction; per arm the rows that each shown group's value rests on (None: not a share)."""
+
+    name: str
+    higher: bool
+    rows: tuple[FloatArray, ...] | None
+
+
+def _frame(values: Resampled, at: int, arm: int | None, kind: _Kind, groups: GroupCodes, minimum: int) -> GroupFrame:
+    """The frame whose vector starts at component `at`; `arm` is None for a difference of arms."""
     shown = groups.reported()
     known = len(groups.labels)
     counts = {label: int(count) for label, count in zip(shown.labels, shown.counts, strict=True)}
-    observed = values.observed[at + 4 : at + 4 + len(shown.labels)]
-    notes = list(groups.notes)
-    if groups.n_missing:
-        notes.append(f"{groups.n_missing} rows without a group are in {MISSING} and in no aggregate")
-    undefined = [label for label, value in zip(groups.labels, observed[:known], strict=True) if np.isnan(value)]
-    left_out = f"undefined in {', '.join(undefined)}, left out" if undefined else ""
-    if undefined:
-        notes.append(f"{metric} is undefined in {', '.join(undefined)}: left out of the aggregates")
+    observed = values.observed[at + 4 : at + 4 + known]
+    undefined = [label for label, value in zip(groups.labels, observed, strict=True) if np.isnan(value)]
     small = tuple(label for label in groups.labels if counts[label] < minimum)
-    if small:
-        notes.append(f"fewer than {minimum} rows in {', '.join(small)}")
+    left_out = f"undefined in {', '.join(undefined)}, left out" if undefined else ""
     n_known = int(groups.counts.sum())
+    rows = None if kind.rows is None or arm is None else kind.rows[arm]
     by_group = {
-        label: values.estimate(at + 4 + i, counts[label], "" if counts[label] else "no rows")
+        label: _share(values.estimate(at + 4 + i, counts[label], "" if counts[label] else "no rows"), rows, i)
         for i, label in enumerate(shown.labels)
     }
     worst_group = best_group = ""
-    if higher is not None and len(undefined) < known:
-        low, high = int(np.nanargmin(observed[:known])), int(np.nanargmax(observed[:known]))
-        worst_group, best_group = (groups.labels[i] for i in ((low, high) if higher else (high, low)))
+    if arm is not None and len(undefined) < known:
+        order = (int(np.nanargmin(observed)), int(np.nanargmax(observed)))
+        worst_group, best_group = (groups.labels[i] for i in (order if kind.higher else order[::-1]))
     worst_n = counts[worst_group] if worst_group else n_known
+    aggregates = [values.estimate(at + 1 + i, n, left_out) for i, n in enumerate((n_known, n_known, worst_n))]
+    if arm is not None and known - len(undefined) > 2 and values.draws:
+        bands = _frame_bands(values, at, kind, rows, known)
+        aggregates = [_banded(e, *ends) for e, ends in zip(aggregates, bands, strict=True)]
     return GroupFrame(
-        metric,
+        kind.name,
         values.estimate(at, len(groups)),
         MappingProxyType(by_group),
-        values.estimate(at + 1, n_known, left_out),
-        values.estimate(at + 2, n_known, left_out),
-        values.estimate(at + 3, worst_n, left_out),
+        aggregates[0],
+        aggregates[1],
+        aggregates[2],
         worst_group,
         best_group,
         MappingProxyType(counts),
         small,
         minimum,
         values.method,
-        tuple(notes),
+        _frame_notes(groups, kind.name, undefined, small, minimum),
     )
+
+
+def _frame_notes(
+    groups: GroupCodes, name: str, undefined: list[str], small: tuple[str, ...], minimum: int
+) -> tuple[str, ...]:
+    notes = list(groups.notes)
+    if groups.n_missing:
+        notes.append(f"{groups.n_missing} rows without a group are in {MISSING} and in no aggregate")
+    if undefined:
+        notes.append(f"{name} is undefined in {', '.join(undefined)}: left out of the aggregates")
+    if small:
+        notes.append(f"fewer than {minimum} rows in {', '.join(small)}")
+    return tuple(notes)
+
+
+def _share(estimate: Estimate, rows: FloatArray | None, group: int) -> Estimate:
+    """A share of 0 or 1 never varies under resampling; Wilson's interval holds there."""
+    if rows is None or estimate.value not in (0.0, 1.0) or estimate.low != estimate.high:
+        return estimate
+    n = int(rows[group])
+    low, high = wilson(round(estimate.value * n), n, estimate.level)
+    return replace(estimate, low=low, high=high, method="wilson")
+
+
+def _banded(estimate: Estimate, low: float, high: float) -> Estimate:
+    """The estimate with a simultaneous band, where that is defined."""
+    if math.isnan(estimate.value) or math.isnan(low):
+        return estimate
+    return replace(estimate, low=low, high=high, method="simultaneous, " + estimate.method.partition(", ")[2])
+
+
+def _frame_bands(
+    values: Resampled, at: int, kind: _Kind, rows: FloatArray | None, known: int
+) -> tuple[tuple[float, float], ...]:
+    """Simultaneous bands of difference, ratio and worst."""
+    place = slice(at + 4, at + 4 + known)
+    observed, replicates = values.observed[place], values.replicates[:, place]
+    least = np.zeros(known) if rows is None else floor(observed, rows[:known])
+    low, high = gap_band(observed[None], replicates[:, None], least[None], values.level)
+    sign = 1.0 if kind.higher else -1.0
+    worst = lowest_band(sign * observed, sign * replicates, least, values.level)
+    worst = worst if kind.higher else (-worst[1], -worst[0])
+    ratio = (math.nan, math.nan)
+    if np.all(observed[~np.isnan(observed)] > 0):
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.maximum(replicates, 0.0))
+        logs[~np.isfinite(logs)] = np.nan
+        ends = gap_band(np.log(observed)[None], logs[:, None], (least / observed)[None], values.level)
+        ratio = (math.exp(-ends[1][0]), math.exp(-ends[0][0]))
+    if rows is None:
+        return (float(low[0]), float(high[0])), ratio, worst
+    return (float(low[0]), min(float(high[0]), 1.0)), ratio, (max(worst[0], 0.0), min(worst[1], 1.0))
 
 
 def _summary(values: Resampled, at: int, table: _Table, minimum: int, arm: int | None) -> GroupSummary:
     """The summary whose vector starts at component `at`; `arm` is None for a difference of arms."""
-    frame = _frame(values, at + 4, "accuracy", table.groups, minimum, None if arm is None else True)
+    rows = tuple(table.denominators("accuracy", i) for i in range(table.arms))
+    frame = _frame(values, at + 4, arm, _Kind("accuracy", True, rows), table.groups, minimum)
     n = int(table.groups.counts.sum())
     classes = table.classes if table.positive is None else (table.classes[table.positive],)
     notes = [] if len(classes) == 1 else [f"one-vs-rest over {len(classes)} classes"]
-    if arm is not None:
-        undefined = sum(int(np.isnan(gaps).sum()) for gaps in _odds_gaps(table.observed(arm), table))
-        if undefined:
-            notes.append(f"{undefined} of {2 * len(classes)} rate gaps need a rate in two groups and are left out")
+    if arm is not None and (undefined := int(np.isnan(_odds_gaps(table, arm)).sum())):
+        notes.append(f"{undefined} of {2 * len(classes)} rate gaps need a rate in two groups and are left out")
     over = "; ".join(notes)
+    named = [values.estimate(at + i, n, over if i else "") for i in range(4)]
+    if arm is not None and values.draws:
+        bands = _summary_bands(values, at, table, arm)
+        several = np.count_nonzero(table.groups.counts) > 2
+        competing = (several, several or len(classes) > 1, True, True)
+        named = [_banded(e, *ends) if c else e for e, ends, c in zip(named, bands, competing, strict=True)]
+    names = ("average_worst_gap", "equal_opportunity_difference", "equalized_odds_difference")
     measures = {
         "accuracy": frame.overall,
         "worst_group_accuracy": frame.worst,
         "accuracy_gap": frame.difference,
-        "average_worst_gap": values.estimate(at, n),
-        "equal_opportunity_difference": values.estimate(at + 1, n, over),
-        "equalized_odds_difference": values.estimate(at + 2, n, over),
-        "equalized_odds_difference_mean": values.estimate(at + 3, n, over),
+        **dict(zip((*names, "equalized_odds_difference_mean"), named, strict=True)),
     }
     return GroupSummary(frame, MappingProxyType(measures), classes)
+
+
+def _summary_bands(values: Resampled, at: int, table: _Table, arm: int) -> tuple[tuple[float, float], ...]:
+    """Simultaneous bands of average minus worst, equal opportunity, and equalized odds as maximum and mean."""
+    known = len(table.groups.labels)
+    place = slice(at + 8, at + 8 + known)
+    overall, replicates = values.observed[at + 4], values.replicates
+    least = floor(values.observed[place], table.denominators("accuracy", arm)[:known])
+    below = lowest_band(
+        values.observed[place] - overall, replicates[:, place] - replicates[:, at + 4, None], least, values.level
+    )
+    odds = _odds(table.observed(arm), table)[0]
+    start = len(values.observed) + arm * odds.size
+    resampled = replicates[:, start : start + odds.size].reshape(-1, *odds.shape)
+    truths = np.moveaxis(table.observed(arm)[0][0, :known], 0, -1)
+    negatives = truths.sum(axis=0) - truths
+    if table.positive is not None:
+        truths, negatives = (part[table.positive : table.positive + 1] for part in (truths, negatives))
+    smallest = floor(odds, np.concatenate([truths, negatives]))
+    half = len(odds) // 2
+    first = gap_band(odds[:half], resampled[:, :half], smallest[:half], values.level)
+    both = gap_band(odds, resampled, smallest, values.level)
+    largest = [tuple(min(float(np.fmax.reduce(end)), 1.0) for end in ends) for ends in (first, both)]
+    mean = tuple(min(float(mean_defined(end)), 1.0) for end in both)
+    return (-below[1], -below[0]), (largest[0][0], largest[0][1]), (largest[1][0], largest[1][1]), (mean[0], mean[1])

@@ -7,9 +7,8 @@ matter. The *rate* of a category is the share of a group's rows whose prediction
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +19,8 @@ from ..errors import GroupError, InputError
 from ..stats.cells import FloatArray, Resampled, Resampling, Seed, bootstrap, tabulate
 from ..stats.codes import MISSING, GroupCodes, as_text, encode, factorize, unknown_label
 from ..stats.estimate import Estimate
-from ..stats.rates import divide, extremes
+from ..stats.rates import divide, wilson
+from ..stats.spread import Extremes, floor, gap_band
 
 ANY = "(any)"
 
@@ -30,7 +30,8 @@ class HarmFrame:
     """Rates of every category of harm labels, and of all together under ``"(any)"``.
 
     ``overall[category]`` and ``by_group[category][group]`` carry Wilson score intervals, which hold where a rate is 0
-    or a group is small; ``difference[category]`` (largest minus smallest over groups) a bootstrap over cell counts.
+    or a group is small; ``difference[category]`` (largest minus smallest over groups) a simultaneous band over all
+    pairs of groups from a bootstrap over cell counts (`fairvl.stats.spread`), since harms are rare and often absent.
     `worst_group[category]` has the highest rate, "" where all are equal.
     """
 
@@ -111,25 +112,6 @@ def compare_harm_rates(
     return HarmComparison(before, after, _frame(prepared, values, 2, plan, minimum))
 
 
-def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of a share (Wilson 1927); NaN without rows.
-
-    Examples
-    --------
-    >>> tuple(round(end, 4) for end in wilson(0, 20))
-    (0.0, 0.1611)
-    """
-    from scipy.special import ndtri
-
-    if n == 0:
-        return math.nan, math.nan
-    z = float(ndtri((1 + level) / 2))
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return (0.0 if hits == 0 else centre - half), (1.0 if hits == n else centre + half)
-
-
 @dataclass(frozen=True, eq=False)
 class _Prepared:
     """Harm category of every prediction per arm (0: none), and the groups."""
@@ -196,23 +178,44 @@ def _bootstrap(prepared: _Prepared, plan: Resampling) -> Resampled:
     cells = tabulate(shown.codes, *prepared.arms, shape=(g, *(c + 1 for _ in prepared.arms)))
     group = np.eye(g)[cells.coordinates[:, 0]]
 
+    def rates_of(counts: FloatArray, arm: int, category: int) -> tuple[FloatArray, FloatArray]:
+        harm = cells.coordinates[:, 1 + arm]
+        hits = (counts * (harm > 0 if category == 0 else harm == category)) @ group
+        return hits.sum(axis=1) / counts.sum(axis=1), divide(hits, counts @ group)
+
+    data = cells.counts[None].astype(np.float64)
+    extremes = [
+        [Extremes.of(rates_of(data, arm, category)[1][:, :known]) for category in range(c + 1)]
+        for arm in range(len(prepared.arms))
+    ]
+
     def statistic(counts: FloatArray) -> FloatArray:
-        rows = counts @ group
         arms = []
-        for arm in range(len(prepared.arms)):
-            harm = cells.coordinates[:, 1 + arm]
+        for arm, held in enumerate(extremes):
             parts = []
             for category in range(c + 1):
-                hits = (counts * (harm > 0 if category == 0 else harm == category)) @ group
-                rates = divide(hits, rows)
-                overall = hits.sum(axis=1) / rows.sum(axis=1)
-                parts += [overall[:, None], extremes(rates[:, :known])[0][:, None], rates]
+                overall, rates = rates_of(counts, arm, category)
+                parts += [overall[:, None], held[category].gaps(rates[:, None, :known]), rates]
             arms.append(np.concatenate(parts, axis=1))
         if len(arms) == 2:
             arms.append(arms[1] - arms[0])
         return np.concatenate(arms, axis=1)
 
     return bootstrap(cells, statistic, plan, width=(c + 1) * g)
+
+
+def _gap(prepared: _Prepared, values: Resampled, at: int, arm: int) -> Estimate:
+    """Largest minus smallest rate over groups, from the category that starts at component `at`."""
+    known = len(prepared.groups.labels)
+    plain = values.estimate(at + 1, int(prepared.groups.counts.sum()))
+    place = slice(at + 2, at + 2 + known)
+    observed = values.observed[place]
+    if arm == 2 or not values.draws or np.count_nonzero(~np.isnan(observed)) < 2:
+        return plain
+    rows = prepared.groups.counts.astype(np.float64)
+    low, high = gap_band(observed[None], values.replicates[:, None, place], floor(observed, rows)[None], values.level)
+    method = "simultaneous, " + values.method.partition(", ")[2]
+    return replace(plain, low=float(low[0]), high=min(float(high[0]), 1.0), method=method)
 
 
 def _frame(prepared: _Prepared, values: Resampled, arm: int, plan: Resampling, minimum: int) -> HarmFrame:
@@ -234,7 +237,7 @@ def _frame(prepared: _Prepared, values: Resampled, arm: int, plan: Resampling, m
     for i, name in enumerate(names):
         at = (arm * len(names) + i) * (g + 2)
         overall[name] = rate(at, n)
-        difference[name] = values.estimate(at + 1, int(prepared.groups.counts.sum()))
+        difference[name] = _gap(prepared, values, at, arm)
         by_group[name] = MappingProxyType(
             {label: rate(at + 2 + j, counts[label]) for j, label in enumerate(shown.labels)}
         )

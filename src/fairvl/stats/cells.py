@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -141,6 +141,7 @@ class Resampled:
     draws: int
     level: float
     method: str
+    replicates: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))  # [draws, all components]
 
     def estimate(self, i: int, n: int, note: str = "") -> Estimate:
         """Statistic `i` as an `Estimate` that rests on `n` rows."""
@@ -181,7 +182,9 @@ class Resampling:
             raise InputError(f"interval {self.method!r}; expected 'percentile' or 'bca'.")
 
 
-def bootstrap(cells: Cells, statistic: Statistic, resampling: Resampling | None = None, *, width: int = 0) -> Resampled:
+def bootstrap(
+    cells: Cells, statistic: Statistic, resampling: Resampling | None = None, *, width: int = 0, extra: int = 0
+) -> Resampled:
     """Interval of every component of a statistic of cell counts.
 
     Parameters
@@ -194,6 +197,8 @@ def bootstrap(cells: Cells, statistic: Statistic, resampling: Resampling | None 
         Draws, level, seed and method; 1,000 percentile draws at 95 % by default.
     width
         Numbers per resample that the statistic holds at once, so that memory stays bounded.
+    extra
+        That many trailing components get no interval and are kept in `Resampled.replicates` only.
 
     Examples
     --------
@@ -205,16 +210,16 @@ def bootstrap(cells: Cells, statistic: Statistic, resampling: Resampling | None 
     plan = resampling or Resampling()
     observed = statistic(cells.counts.astype(np.float64)[None])[0]
     if not plan.draws:
-        return without_interval(observed, plan)
+        return without_interval(observed, plan, extra)
     rng = np.random.default_rng(plan.seed)
     block = max(1, BLOCK_ELEMENTS // max(len(cells.counts), width, 1))
     replicates = np.concatenate(
         [statistic(draw(cells.counts, min(block, plan.draws - start), rng)) for start in range(0, plan.draws, block)]
     )
     if plan.method == "percentile":
-        return summarise(observed, replicates, plan, "cell counts")
+        return summarise(observed, replicates, plan, "cell counts", extra=extra)
     left_out = jackknife_cells(cells, statistic, block)
-    return summarise(observed, replicates, plan, "cell counts", left_out, cells.counts)
+    return summarise(observed, replicates, plan, "cell counts", left_out, cells.counts, extra)
 
 
 def jackknife_cells(cells: Cells, statistic: Statistic, block: int = 256) -> FloatArray:
@@ -235,30 +240,35 @@ def summarise(
     unit: str,
     jackknife: FloatArray | None = None,
     multiplicity: NDArray[Any] | None = None,
+    extra: int = 0,
 ) -> Resampled:
-    """Intervals of m statistics from replicates ``[draws, m]``; `unit` names what was resampled."""
+    """Intervals of m statistics from replicates ``[draws, m]``; `unit` names what was resampled, and the last `extra`
+    columns are kept without an interval."""
     finite = np.isfinite(replicates)
+    kept = slice(0, replicates.shape[1] - extra)
     low, high = interval(
-        np.where(finite, replicates, np.nan),
-        observed,
+        np.where(finite, replicates, np.nan)[:, kept],
+        observed[kept],
         level=plan.level,
         method=plan.method,
-        jackknife=jackknife,
+        jackknife=None if jackknife is None else jackknife[:, kept],
         jackknife_weights=multiplicity,
     )
-    gone = ~np.isfinite(observed)
+    gone = ~np.isfinite(observed[kept])
     return Resampled(
-        observed,
+        observed[kept],
         np.where(gone, np.nan, low),
         np.where(gone, np.nan, high),
-        np.count_nonzero(~finite, axis=0),
+        np.count_nonzero(~finite, axis=0)[kept],
         len(replicates),
         plan.level,
         f"{plan.method}, {unit}, {len(replicates)} draws",
+        replicates,
     )
 
 
-def without_interval(observed: FloatArray, plan: Resampling) -> Resampled:
+def without_interval(observed: FloatArray, plan: Resampling, extra: int = 0) -> Resampled:
     """Observed values alone."""
-    nothing = np.full(len(observed), np.nan)
-    return Resampled(observed, nothing, nothing, np.zeros(len(observed), dtype=np.int64), 0, plan.level, "none")
+    values = observed[: len(observed) - extra]
+    nothing = np.full(len(values), np.nan)
+    return Resampled(values, nothing, nothing, np.zeros(len(values), dtype=np.int64), 0, plan.level, "none")

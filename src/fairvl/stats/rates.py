@@ -7,6 +7,7 @@ whose denominator is 0 is NaN.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -89,10 +90,20 @@ def over_classes(gaps: FloatArray, agg: str) -> FloatArray:
     return np.asarray(np.fmax.reduce(gaps, axis=-1)) if agg == "max" else mean_defined(gaps)
 
 
-def extremes(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Difference, ratio, smallest and largest over the last axis; NaN left out, fewer than two give no comparison."""
-    low, high = np.fmin.reduce(values, axis=-1), np.fmax.reduce(values, axis=-1)
-    several = np.count_nonzero(~np.isnan(values), axis=-1) > 1
-    difference = np.where(several, high - low, np.nan)
-    ratio = np.divide(low, high, out=np.full(low.shape, np.nan), where=several & (high != 0))
-    return difference, ratio, low, high
+def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a share (Wilson 1927); NaN without rows.
+
+    Examples
+    --------
+    >>> tuple(round(end, 4) for end in wilson(0, 20))
+    (0.0, 0.1611)
+    """
+    from scipy.special import ndtri
+
+    if n == 0:
+        return math.nan, math.nan
+    z = float(ndtri((1 + level) / 2))
+    share = hits / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return (0.0 if hits == 0 else centre - half), (1.0 if hits == n else centre + half)
