@@ -35,8 +35,8 @@ class Recipe:
     """Everything that training depends on, beside the code and the data."""
 
     seed: int = 11
-    steps: int = 1200
-    batch: int = 128
+    steps: int = 1000
+    batch: int = 96
     rate: float = 1e-3
     weight_decay: float = 0.1
     shift: int = 4
@@ -44,8 +44,8 @@ class Recipe:
 
 MODEL: dict[str, Any] = {
     "embed_dim": 64,
-    "vision_cfg": {"image_size": 72, "patch_size": 12, "width": 96, "head_width": 32, "layers": 4},
-    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 96, "heads": 3, "layers": 2},
+    "vision_cfg": {"image_size": 72, "patch_size": 12, "width": 64, "head_width": 32, "layers": 3},
+    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
 PREPROCESSING: dict[str, Any] = {
     "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "resize_mode": "shortest",

@@ -116,12 +116,15 @@ def embed(
     epilog=_example(
         "fairvl audit -e open_clip:ViT-B-32/openai -d 'folder:photos?metadata=labels.csv' -o audit",
         "fairvl audit -e stored:store --operator gender.safetensors -o audit",
-        "fairvl audit --predictions predictions.csv -o audit",
+        "fairvl audit --predictions faces.csv.gz --id file --truth gender --prediction gender_preds -o audit",
     )
 )
 @click.option("-e", "--encoder", help="Encoder under audit, for example open_clip:ViT-B-32/openai or stored:DIR.")
 @click.option("-d", "--dataset", help="Labelled images; with stored:DIR the store's own table is the default.")
-@click.option("--predictions", type=click.Path(path_type=Path), help="Stored predictions: id, y_true, y_pred, groups.")
+@click.option("--predictions", type=click.Path(path_type=Path), help="Table of labels, predictions and groups.")
+@click.option("--truth", default="y_true", show_default=True, help="Column of the labels in --predictions.")
+@click.option("--prediction", default="y_pred", show_default=True, help="Column of the predictions.")
+@click.option("--id", "id_column", help="Column of ids, checked to be unique.  [default: id, if there is one]")
 @click.option("--groups", help="Group columns, comma-separated.  [default: all columns that hold groups]")
 @click.option("--suite", default="core", show_default=True, help="Name of a suite, or a suite file (.toml).")
 @click.option(
@@ -132,12 +135,16 @@ def embed(
     help="Operator file to prove: everything is measured before and after. Repeatable.",
 )
 @click.option("--recode", multiple=True, metavar="COLUMN:OLD=NEW", help="Map a label of the data. Repeatable.")
+@click.option(
+    "--crossings", type=click.IntRange(1, 4), default=2, show_default=True, help="Attributes crossed at most."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of findings and report.")
 @_uncertainty
 @_json
 def audit(
-    encoder: str | None, dataset: str | None, predictions: Path | None, groups: str | None, suite: str,
-    operators: Sequence[Path], recode: Sequence[str], out: Path, draws: int, level: float, seed: int, as_json: bool,
+    encoder: str | None, dataset: str | None, predictions: Path | None, truth: str, prediction: str,
+    id_column: str | None, groups: str | None, suite: str, operators: Sequence[Path], recode: Sequence[str],
+    crossings: int, out: Path, draws: int, level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure everything that applies to an encoder, or to stored predictions, and write the report."""
     from ..measure.audit import audit as run
@@ -146,7 +153,8 @@ def audit(
     repairs = {operator.stem: LinearOperator.load(operator) for operator in operators}
     findings = run(
         encoder, dataset=dataset, predictions=predictions, suite=suite, operator=repairs or None,
-        groups=groups.split(",") if groups else None, recode=_recodes(recode), draws=draws, level=level, seed=seed,
+        groups=groups.split(",") if groups else None, recode=_recodes(recode), truth=truth, prediction=prediction,
+        id=id_column, crossings=crossings, draws=draws, level=level, seed=seed,
     )  # fmt: skip
     _write(findings, out, as_json)
 

@@ -187,13 +187,15 @@ def _kept(clusters: Any, labels: Any) -> GroupCodes | None:
 
 
 def _folds(codes: GroupCodes, folds: int, seed: int, clusters: GroupCodes | None) -> IntArray:
-    """Fold of every row: each label's rows (or clusters) dealt out in random order."""
+    """Fold of every row: each label's rows (or clusters) dealt out in random order; mixed clusters in any order."""
     if isinstance(folds, bool) or int(folds) != folds or folds < 2:
         raise InputError(f"folds={folds}; expected 2 or more.")
     rng = np.random.default_rng(seed)
     units = np.arange(len(codes)) if clusters is None else clusters.codes
     _, first, unit = np.unique(units, return_index=True, return_inverse=True)
     label_of_unit = codes.codes[first]
+    if clusters is not None and (label_of_unit[unit.ravel()] != codes.codes).any():
+        return _mixed_folds(codes, folds, rng, unit.ravel())
     fold = np.empty(len(first), dtype=np.int64)
     offset = 0
     for label in range(len(codes.labels)):
@@ -206,6 +208,15 @@ def _folds(codes: GroupCodes, folds: int, seed: int, clusters: GroupCodes | None
         fold[rng.permutation(members)] = (np.arange(len(members)) + offset) % folds
         offset += len(members)  # so that the folds stay of equal size
     return np.asarray(fold[unit.ravel()])
+
+
+def _mixed_folds(codes: GroupCodes, folds: int, rng: np.random.Generator, unit: IntArray) -> IntArray:
+    """Folds of clusters that hold several labels, such as four versions of one scene."""
+    for code, label in enumerate(codes.labels):
+        if (found := len(np.unique(unit[codes.codes == code]))) < folds:
+            raise GroupError(f"label {label!r} is in {found} clusters for {folds} folds; use fewer folds.")
+    fold = rng.permutation(np.arange(int(unit.max()) + 1) % folds)
+    return np.asarray(fold[unit], dtype=np.int64)
 
 
 def _out_of_fold(x: FloatArray, codes: GroupCodes, fold: IntArray, l2: float) -> IntArray:

@@ -40,6 +40,7 @@ class Setting:
     draws: int
     level: float
     seed: int
+    crossings: int = 2
 
     def stimuli(self, stimuli: TextSet | ImageSet, arm: Arm, *, half: bool | None = None) -> FloatArray:
         """Vectors of a stimulus set under an arm; `half` takes that half of the images only."""

@@ -64,14 +64,14 @@ def _task_findings(setting: Setting, task: Classification) -> list[Finding]:
     numbers = {name: values[known] for name, values in setting.images.numbers.items()}
     found = label_findings(
         labels, before, predicted, groups, task=task.task, role=setting.role(task.attribute, "utility"),
-        draws=setting.draws, level=setting.level, seed=setting.seed,
+        draws=setting.draws, level=setting.level, seed=setting.seed, crossings=setting.crossings,
     )  # fmt: skip
     return found + trend_findings(labels, before, predicted, numbers, task.task, setting)
 
 
 def label_findings(
     truth: Any, before: Any, after: Mapping[str, Any], groups: Mapping[str, GroupCodes], *, task: str,
-    role: str, draws: int, level: float, seed: int, crossings: int = 2,
+    role: str, draws: int, level: float, seed: int, crossings: int,
 ) -> list[Finding]:  # fmt: skip
     """Accuracy by group, worst group and gaps, for each attribute and each crossing of up to `crossings` of them."""
     found: list[Finding] = []
@@ -157,12 +157,11 @@ def trend_findings(
 
 
 def prediction_findings(
-    columns: Mapping[str, Sequence[Any]], groups: Mapping[str, GroupCodes], *, draws: int, level: float, seed: int,
-    crossings: int = 2,
+    truth: Sequence[Any], predicted: Sequence[Any], groups: Mapping[str, GroupCodes], *, task: str, draws: int,
+    level: float, seed: int, crossings: int,
 ) -> list[Finding]:  # fmt: skip
-    """Findings of a table of stored predictions (``y_true``, ``y_pred``)."""
-    truth, predicted = np.array(columns["y_true"], dtype=str), np.array(columns["y_pred"], dtype=str)
+    """Findings of stored labels and predictions."""
     return label_findings(
-        truth, predicted, {}, groups, task="predictions", role="utility", draws=draws, level=level, seed=seed,
-        crossings=crossings,
+        np.array(truth, dtype=str), np.array(predicted, dtype=str), {}, groups, task=task, role="utility",
+        draws=draws, level=level, seed=seed, crossings=crossings,
     )  # fmt: skip

@@ -35,7 +35,8 @@ def audit(
     encoder: str | Encoder | None = None, *, dataset: str | Dataset | EmbeddingStore | None = None,
     predictions: Path | str | Mapping[str, Sequence[Any]] | None = None, suite: str | Path | Suite = "core",
     operator: Operator | Mapping[str, Operator] | None = None, groups: Sequence[str] | None = None,
-    recode: Recode | None = None, draws: int = 1000, level: float = 0.95, seed: int = 0,
+    recode: Recode | None = None, truth: str = "y_true", prediction: str = "y_pred", id: str | None = None,
+    crossings: int = 2, draws: int = 1000, level: float = 0.95, seed: int = 0,
 ) -> Findings:  # fmt: skip
     """Everything of a suite that applies, as Findings; with operators, before, after and their paired difference.
 
@@ -46,7 +47,7 @@ def audit(
     dataset
         Labelled images: a dataset or its name, or an EmbeddingStore that the same encoder wrote.
     predictions
-        Instead of an encoder: a table (file or columns) with ``y_true``, ``y_pred`` and group columns.
+        Instead of an encoder: a table (file or columns) with labels, predictions and group columns.
     suite
         Name of a shipped suite, a ``.toml`` file, or a compiled `Suite`.
     operator
@@ -56,6 +57,11 @@ def audit(
         Group columns to show results by; by default the suite's sensitive attributes and the columns it does not know.
     recode
         Labels to rename before anything is counted: ``{"gender": {"man1": "man"}}``.
+    truth, prediction, id
+        Columns of `predictions`; ``id`` is optional. A truth column of another name than ``y_true`` (say ``gender``) is
+        a group column too.
+    crossings
+        How many attributes are crossed at most in group metrics.
     draws, level, seed
         Bootstrap draws, interval level, and the seed of every random step. Both arms use the same resamples.
 
@@ -84,7 +90,8 @@ def audit(
     compiled = suite if isinstance(suite, Suite) else load_suite(suite)
     statistics = {"draws": draws, "level": level, "seed": seed}
     if predictions is not None:
-        return _audit_predictions(predictions, compiled, groups, recode, statistics)
+        columns = {"y_true": truth, "y_pred": prediction} | ({"id": id} if id else {})
+        return _audit_predictions(predictions, columns, groups, recode, crossings, statistics)
     assert encoder is not None
     model = as_encoder(encoder)
     images = gather_images(model, dataset, compiled, recode, _progress)
@@ -95,7 +102,7 @@ def audit(
     before = Arm("", texts.vectors, images.vectors if images else None)
     after = tuple(_repaired(name, repair, texts, images) for name, repair in repairs.items())
     treated = frozenset(str(_header(repair).get("attribute", "")) for repair in repairs.values()) - {""}
-    setting = Setting(compiled, images, texts, before, after, treated, draws, level, seed)
+    setting = Setting(compiled, images, texts, before, after, treated, draws, level, seed, crossings)
     rows = [finding for part in PARTS for finding in part(setting)]
     if all(math.isnan(row.value) for row in rows):
         reasons = list(dict.fromkeys(row.note for row in rows))
@@ -108,30 +115,36 @@ def audit(
 
 
 def _audit_predictions(
-    predictions: Path | str | Mapping[str, Sequence[Any]], suite: Suite, groups: Sequence[str] | None,
-    recode: Recode | None, statistics: Mapping[str, Any],
+    predictions: Path | str | Mapping[str, Sequence[Any]], columns: Mapping[str, str], groups: Sequence[str] | None,
+    recode: Recode | None, crossings: int, statistics: Mapping[str, Any],
 ) -> Findings:  # fmt: skip
+    truth, predicted, id_column = columns["y_true"], columns["y_pred"], columns.get("id", "id")
+    table: dict[str, Any]
     if isinstance(predictions, Mapping):
         name, table = "predictions", {k: list(v) for k, v in predictions.items()}
-        for column in ("y_true", "y_pred"):
+        for column in columns.values():
             require_column(table, column, where=name)
     else:
         name = Path(predictions).name
-        table = dict(read_table(predictions, required=("y_true", "y_pred"), strings=("id", "y_true", "y_pred")))
-    if "id" in table:
-        check_unique([str(i) for i in table["id"]], where=name)
-    dropped = [row for row, pair in enumerate(zip(table["y_true"], table["y_pred"], strict=True)) if None in pair]
+        required = tuple(columns.values())
+        table = dict(read_table(predictions, required=required, strings=(id_column, truth, predicted)))
+    if id_column in table:
+        check_unique([str(i) for i in table[id_column]], where=name)
+    dropped = [row for row, pair in enumerate(zip(table[truth], table[predicted], strict=True)) if None in pair]
     if dropped:
-        keep = sorted(set(range(len(table["y_true"]))) - set(dropped))
+        keep = sorted(set(range(len(table[truth]))) - set(dropped))
         table = {column: [values[row] for row in keep] for column, values in table.items()}
-    labelled = {k: v for k, v in table.items() if k not in ("id", "y_true", "y_pred") and (not groups or k in groups)}
+    labelled = {
+        k: v for k, v in table.items() if k not in (id_column, "y_true", predicted) and (not groups or k in groups)
+    }
     if groups and (lost := [g for g in groups if g not in table]):
         raise DatasetError(f"{name}: no group columns {lost}; found {sorted(table)}.")
     codes, _ = label_columns(labelled, {}, recode)
-    rows = prediction_findings(table, codes, **statistics)
+    task = "predictions" if truth == "y_true" else truth
+    rows = prediction_findings(table[truth], table[predicted], codes, task=task, crossings=crossings, **statistics)
     settings = {
         "statistics": dict(statistics), "environment": _environment(),
-        "data": {"name": name, "fingerprint": fingerprint(table), "rows": len(table["y_true"]),
+        "data": {"name": name, "fingerprint": fingerprint(table), "rows": len(table[truth]), "columns": dict(columns),
                  "dropped_without_label": len(dropped), "groups": {k: _sizes(c) for k, c in codes.items()}},
     }  # fmt: skip
     return _signed(rows, settings, "", name, None)
