@@ -24,7 +24,7 @@ from .figures import (
     used,
 )
 from .pairing import Comparison, Measurement, Series
-from .vocabulary import ALL_GROUPS, THIN, bias_size, metric_of, plural, points, signed, value_text
+from .vocabulary import ALL_GROUPS, THIN, bias_size, metric_of, plural, points, signed, spaced, value_text
 
 MOST_PANELS = 9
 
@@ -137,9 +137,7 @@ def association(comparison: Comparison) -> Section | None:
             if chosen and (order or len(modalities) > 1):
                 lines.append(Line(f"{order or 'order not stated'}", heading=True))
             for m in chosen:
-                sets = [m.free(key) for key in ("x", "y", "a", "b")]
-                detail = f"{sets[0]} / {sets[1]} \u00d7 {sets[2]} / {sets[3]}, " if all(sets) and m.free("test") else ""
-                lines.append(Line(name_of(m), detail + sample(m), marks_of(comparison, m)))
+                lines.append(Line(name_of(m), sample(m), marks_of(comparison, m)))
         label = {"social": "Social tests", "control": "Control tests"}.get(kind, f"{kind.capitalize()} tests")
         caption = (
             "People and stereotypes: a fair encoder sits at 0. "
@@ -196,7 +194,7 @@ def ranking(comparison: Comparison) -> Section | None:
         ]
         lines += [Line(name_of(m), "", points_of(comparison, m)) for m in chosen]
         share = rows[0].first.unit == "share"
-        label = metric_of(metric, rows[0].first.unit).label + (f", {attribute}" if attribute else "")
+        label = metric_of(metric, rows[0].first.unit).label + (f", perceived {spaced(attribute)}" if attribute else "")
         unit = "percentage points" if share else f"{metric_of(metric).label}, in {rows[0].first.unit}"
         axis = Axis(unit, "points" if share else "plain")
         figures.append(

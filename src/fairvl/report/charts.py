@@ -7,6 +7,7 @@ and a tooltip per mark.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -216,16 +217,29 @@ def _clip_middle(text: str, room: float, size: float = 7.2) -> str:
     return text if len(text) <= most else f"{text[: most // 3]}\u2026{text[-(most - most // 3 - 1) :]}"
 
 
+def _label_lines(line: Line) -> list[str]:
+    """The label on one or two lines; what still does not fit ends in an ellipsis, and stands in the tooltip."""
+    room = int((LABEL - 14) / 6.7)
+    first, *rest = textwrap.wrap(line.label, room) or [""]
+    return [_clip(first, LABEL - 14), *([_clip(" ".join(rest), LABEL - 14)] if rest else [])]
+
+
+def _row_height(line: Line, step: float) -> float:
+    text = 17.0 * len(_label_lines(line)) + (15.0 if line.detail else 0.0)
+    return max(step * len(line.marks) + 12, text + 10)
+
+
 def _row_label(line: Line, y: float, height: float) -> list[Markup]:
     look = "label strong" if line.strong else "label"
     tip = tag("title", line.label if not line.detail else f"{line.label}: {line.detail}")
-    if not line.detail:
-        return [tag("text", _clip(line.label, LABEL - 14), tip, class_=look, x=0, y=y + height / 2 + 4.5)]
-    middle = y + height / 2
-    return [
-        tag("text", _clip(line.label, LABEL - 14), tip, class_=look, x=0, y=middle - 2.5),
-        tag("text", _clip(line.detail, LABEL - 14, 5.9), class_="detail", x=0, y=middle + 12.5),
-    ]
+    written = _label_lines(line)
+    y += (height - 17.0 * len(written) - (15.0 if line.detail else 0.0)) / 2
+    parts = [tag("text", text, tip, class_=look, x=0, y=y + 17.0 * i + 13) for i, text in enumerate(written)]
+    if line.detail:
+        parts.append(
+            tag("text", _clip(line.detail, LABEL - 14, 5.9), class_="detail", x=0, y=y + 17.0 * len(written) + 11)
+        )
+    return parts
 
 
 def forest(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
@@ -245,7 +259,7 @@ def forest(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -
             parts.append(tag("line", class_="rule", x1=0, x2=WIDTH, y1=y + 31, y2=y + 31))
         else:
             step = 17.0
-            height = max(step * len(line.marks) + 12, 38.0 if line.detail else 28.0)
+            height = _row_height(line, step)
             if i % 2:
                 parts.append(tag("rect", class_="band", x=0, y=y, width=WIDTH, height=height))
             parts += _row_label(line, y, height)
@@ -289,7 +303,10 @@ def dots(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> 
             parts.append(tag("text", _clip(line.label, LABEL - 24), class_="label strong", x=10, y=middle + 4.5))
             parts += [_interval(frame, m, y + 8 + step * (j + 0.5)) for j, m in enumerate(line.marks)]
         else:
-            parts += _row_label(line, y, height)
+            label = tag(
+                "text", _clip(line.label, LABEL - 14), tag("title", line.label), class_="label", x=0, y=middle + 4.5
+            )
+            parts.append(label)
             parts += _strip(frame, [m for m in line.marks if math.isfinite(m.value)], middle)
             text = " \u2192 ".join(m.text for m in line.marks if m.text)
             parts.append(tag("text", _clip(text, RIGHT - 8), class_="value", x=frame.right + 16, y=middle + 4.2))
@@ -320,7 +337,7 @@ def bars(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> 
             y += 38
             continue
         step = 17.0 if len(line.marks) > 1 else 20.0
-        height = max(step * len(line.marks) + 12, 38.0 if line.detail else 28.0)
+        height = _row_height(line, step)
         parts += _row_label(line, y, height)
         top = y + (height - step * len(line.marks)) / 2
         for j, mark in enumerate(line.marks):
@@ -371,7 +388,7 @@ def slope(panels: Sequence[Panel], axis: Axis, *, title: str, description: str) 
     ticks = nice_ticks(min(known), max(known), 5)
     left, gap = 58.0, 24.0
     columns = min(len(panels), PANELS_IN_A_ROW)
-    wide = min((WIDTH - 2 - left - gap * (columns - 1)) / columns, 300.0)
+    wide = min((WIDTH - 2 - left - gap * (columns - 1)) / columns, 440.0)
     parts = [tag("text", axis.label, class_="axis", x=0, y=14)]
     top = 58.0
     for start in range(0, len(panels), columns):

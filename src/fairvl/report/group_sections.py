@@ -22,7 +22,7 @@ from .figures import (
     used,
 )
 from .pairing import Comparison, Measurement
-from .vocabulary import ALL_GROUPS, NO_TASK, SMALL_CELL, metric_of
+from .vocabulary import ALL_GROUPS, NO_TASK, SMALL_CELL, metric_of, spaced
 
 
 def by_group(comparison: Comparison) -> Section | None:
@@ -61,7 +61,7 @@ def _levels(comparison: Comparison) -> list[Figure]:
                 Line(m.first.groups, sample(m, flag=True), marks_of(comparison, m, control=False)) for m in chosen
             ]
         caption = "Whiskers are intervals." + _dagger(members) + _without_control(comparison)
-        name = f"Accuracy by perceived {attribute}" if attribute else "Accuracy by group"
+        name = f"Accuracy by perceived {spaced(attribute)}" if attribute else "Accuracy by group"
         chart = bars(
             lines,
             Axis("accuracy", "percent", bounds=SHARE, include=SHARE),
@@ -70,7 +70,7 @@ def _levels(comparison: Comparison) -> list[Figure]:
         )
         caption += left_out(len(members), shown, "groups", "the lowest")
         series = used(comparison, members, control=False)
-        figures.append(Figure(name, chart, caption, series, folded=len(figures) >= 3))
+        figures.append(Figure(name, chart, caption, series, folded=_fold(figures, lines)))
     return figures
 
 
@@ -107,8 +107,13 @@ def _gaps(comparison: Comparison) -> list[Figure]:
     return [Figure("Gaps between groups", chart, caption, series, folded=len(lines) > 12)]
 
 
+def _fold(figures: Sequence[Figure], lines: Sequence[Line]) -> bool:
+    """Whether a chart starts closed: the first is open, short ones follow it, the rest wait to be asked for."""
+    return len(figures) >= 3 or (len(figures) >= 1 and len(lines) > 16)
+
+
 def _about(m: Measurement) -> str:
-    return " \u00b7 ".join(text for text in (m.first.attribute, m.free("task")) if text not in NO_TASK)
+    return " \u00b7 ".join(text for text in (spaced(m.first.attribute), m.free("task")) if text not in NO_TASK)
 
 
 def _dagger(members: Sequence[Measurement]) -> str:
@@ -126,7 +131,7 @@ def leakage(comparison: Comparison) -> Section | None:
         return None
     lines = []
     for attribute, rows in split(members, lambda m: m.first.attribute).items():
-        lines.append(Line(f"perceived {attribute}" if attribute else "attribute not stated", heading=True))
+        lines.append(Line(f"perceived {spaced(attribute)}" if attribute else "attribute not stated", heading=True))
         for m in rows:
             chance = m.first.extra.get("chance")
             lines.append(
@@ -180,7 +185,7 @@ def harms(comparison: Comparison) -> Section | None:
                 )
                 for m in chosen
             ]
-        name = f"Harm rates by perceived {attribute}" if attribute else "Harm rates"
+        name = f"Harm rates by perceived {spaced(attribute)}" if attribute else "Harm rates"
         figures.append(
             Figure(
                 name,

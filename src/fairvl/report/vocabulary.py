@@ -266,9 +266,14 @@ def listing(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
 
 
+def spaced(name: str) -> str:
+    """A column name as words: "age_group" is read "age group"."""
+    return name.replace("_", " ")
+
+
 def bias_name(attribute: str) -> str:
     """ "gender bias"; "bias" where the attribute is not known."""
-    return f"{attribute.replace('_', ' ')} bias" if attribute else "bias"
+    return f"{spaced(attribute)} bias" if attribute else "bias"
 
 
 def capital(text: str) -> str:
