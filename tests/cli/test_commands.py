@@ -115,13 +115,13 @@ def test_an_operator_travels_through_its_file(run, tmp_path):
 
 
 def test_ctrl_c_ends_with_one_line_and_no_traceback(tmp_path):
-    code = (
-        "import time, fairvl.sources.encoders as e
-"
-        "e.load_encoder = lambda *a, **k: time.sleep(60)
-"
-        "from fairvl.cli import main
-main()"
+    code = "; ".join(
+        [
+            "import time, fairvl.sources.encoders as e",
+            "e.load_encoder = lambda *a, **k: time.sleep(60)",
+            "from fairvl.cli import main",
+            "main()",
+        ]
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, "debias", "fake", "-o", str(tmp_path / "x")],
