@@ -49,7 +49,8 @@ def prototypes(vectors: ArrayLike, codes: ArrayLike, n_classes: int) -> FloatArr
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     # A repaired prompt that should vanish leaves rounding noise, which must not become a direction.
     vanished = lengths <= 1e-6 * counts[:, None]
-    return np.divide(means, lengths, out=np.zeros_like(means), where=~vanished).astype(np.float32)
+    unit: FloatArray = np.divide(means, lengths, out=np.zeros_like(means), where=~vanished).astype(np.float32)
+    return unit
 
 
 def scores(queries: ArrayLike, images: ArrayLike, *, unit_images: bool = False) -> FloatArray:
@@ -70,4 +71,5 @@ def classify(class_prototypes: ArrayLike, images: ArrayLike, *, unit_images: boo
     >>> classify([[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.1], [0.1, 3.0]]).tolist()
     [0, 1]
     """
-    return scores(class_prototypes, images, unit_images=unit_images).argmax(axis=0).astype(np.int64)
+    nearest: NDArray[np.int64] = scores(class_prototypes, images, unit_images=unit_images).argmax(axis=0)
+    return nearest
