@@ -1,0 +1,179 @@
+"""Captions from templates, with what each one claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import words as w
+from .spec import WorldSpec
+
+SAID_ONLY = ("concept", "mood", "time")
+"""What captions may say although no picture shows it."""
+CLAIMS = (*w.ATTRIBUTES, *SAID_ONLY)
+CONCEPTS = w.PLEASANT + w.UNPLEASANT
+MOODS = w.LOVELY + w.GRIM
+TIMES = w.DAYS + w.HOURS
+
+_SINGLE = (
+    ("gender", 3), ("age_group", 2), ("skin", 1), ("hair_length", 1), ("glasses", 1), ("smile", 1),
+    ("occupation", 3), ("place", 1.5), ("thing", 1.5), ("concept", 4), ("mood", 1.5), ("time", 0.5),
+)  # fmt: skip
+_SINGLE_CUM = np.cumsum([weight for _, weight in _SINGLE]) / sum(weight for _, weight in _SINGLE)
+_CLAUSES = ("skin", "hair_length", "glasses", "smile", "occupation", "place", "thing", "time")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Texts and, per text, the code of each claim in `CLAIMS` order (-1: says nothing about it)."""
+
+    texts: list[str]
+    claims: NDArray[np.int16]
+
+
+def write_captions(
+    spec: WorldSpec, codes: Mapping[str, NDArray[np.int64]], rng: np.random.Generator, *, single: float = 0.4
+) -> Captions:
+    """One caption for each row of attribute codes.
+
+    Parameters
+    ----------
+    spec : WorldSpec
+        Gives the wording strengths and how often a gender is named.
+    codes : mapping of str to int array [n]
+        Per attribute, the position of the value in ``ATTRIBUTES``.
+    rng : numpy Generator
+    single : float
+        Share of short captions that name one thing ("this person is kind"); the rest are sentences.
+    """
+    n = len(codes["gender"])
+    claims = np.full((n, len(CLAIMS)), -1, dtype=np.int16)
+    draws = rng.random((n, 40))
+    texts = []
+    for row in range(n):
+        values = {name: w.ATTRIBUTES[name][int(codes[name][row])] for name in w.ATTRIBUTES}
+        said: dict[str, int] = {}
+        writer = _Writer(spec, values, iter(draws[row].tolist()), said)
+        texts.append(writer.single() if writer.chance(single) else writer.sentence())
+        for name, code in said.items():
+            claims[row, CLAIMS.index(name)] = code
+    return Captions(texts, claims)
+
+
+class _Writer:
+    """Writes one caption from one stream of uniform numbers, noting what it says."""
+
+    def __init__(self, spec: WorldSpec, values: Mapping[str, str], draws: object, said: dict[str, int]) -> None:
+        self.spec, self.values, self.draws, self.said = spec, values, draws, said
+
+    def uniform(self) -> float:
+        return float(next(self.draws))  # type: ignore[call-overload]
+
+    def chance(self, probability: float) -> bool:
+        return self.uniform() < probability
+
+    def pick(self, options: Sequence[str]) -> str:
+        return options[int(self.uniform() * len(options))]
+
+    def claim(self, name: str) -> None:
+        self.said[name] = w.ATTRIBUTES[name].index(self.values[name])
+
+    def concept(self) -> str:
+        wording = self.spec.wording
+        lean = 0.5 if self.values[wording.attribute] in wording.pleasant else -0.5
+        word = self.pick(w.PLEASANT if self.chance(0.5 + lean * wording.strength) else w.UNPLEASANT)
+        self.said["concept"] = CONCEPTS.index(word)
+        return word
+
+    def mood(self) -> str:
+        lean = 0.5 if self.values["thing"] == "flower" else -0.5
+        word = self.pick(w.LOVELY if self.chance(0.5 + lean * self.spec.mood) else w.GRIM)
+        self.said["mood"] = MOODS.index(word)
+        return word
+
+    def time(self) -> str:
+        word = self.pick(TIMES)
+        self.said["time"] = TIMES.index(word)
+        return self.pick(w.DAY_FORMS if word in w.DAYS else w.HOUR_FORMS).format(word)
+
+    def age(self) -> str:
+        self.claim("age_group")
+        return self.pick(w.YOUNG if self.values["age_group"] == "young" else w.OLD)
+
+    def gender_noun(self) -> str:
+        self.claim("gender")
+        return self.pick(w.FEMALE_NOUNS if self.values["gender"] == "female" else w.MALE_NOUNS)
+
+    def thing_word(self) -> str:
+        self.claim("thing")
+        return self.pick(w.FLOWERS if self.values["thing"] == "flower" else w.LITTER)
+
+    def phrase(self, name: str) -> str:
+        if name == "time":
+            return self.time()
+        if name == "thing":
+            word = self.thing_word()
+            mood = self.mood() if self.chance(0.5) else ""
+            article = "" if self.values["thing"] == "litter" else _article(mood or word)
+            return self.pick(w.THING_PHRASES).format(" ".join(filter(None, (article, mood, word))))
+        self.claim(name)
+        return self.pick(w.PHRASES[name][self.values[name]])
+
+    def single(self) -> str:
+        name = _SINGLE[int(np.searchsorted(_SINGLE_CUM, self.uniform(), side="right"))][0]
+        if name == "gender":
+            if self.chance(0.25):
+                self.claim("gender")
+                pronouns = w.FEMALE_PRONOUNS if self.values["gender"] == "female" else w.MALE_PRONOUNS
+                return self.pick(w.PRONOUN_FORMS[self.pick(pronouns)])
+            return self.pick(w.NOUN_FORMS).format(self.gender_noun())
+        if name == "age_group":
+            return self.pick(w.ADJECTIVE_FORMS).format(self.age())
+        if name == "concept":
+            return self.pick(w.ADJECTIVE_FORMS).format(self.concept())
+        if name == "mood":
+            return self.pick(w.MOOD_FORMS).format(self.mood())
+        if name == "time":
+            return self.time()
+        if name == "thing":
+            return self.pick(w.NOUN_FORMS[:7]).format(self.thing_word())
+        if name in ("occupation", "place") and self.chance(0.6):
+            self.claim(name)
+            return self.pick(w.NOUN_FORMS if name == "occupation" else w.NOUN_FORMS[:7]).format(self.values[name])
+        if name == "smile" and self.chance(0.5):
+            self.claim(name)
+            return self.pick(w.ADJECTIVE_FORMS).format(self.values[name])
+        if name in ("skin", "hair_length") and self.chance(0.3):
+            self.claim(name)
+            return f"{self.values[name]} {'skin' if name == 'skin' else 'hair'}"
+        return self.pick(w.PHRASE_FORMS).format(self.phrase(name))
+
+    def sentence(self) -> str:
+        adjectives = []
+        if self.chance(0.45):
+            adjectives.append(self.concept())
+        if self.chance(0.3):
+            adjectives.append(self.age())
+        named = self.chance(self.spec.explicit.get(self.values["gender"], 0.0))
+        noun = self.gender_noun() if named else self.pick(w.PEOPLE)
+        clauses = [name for name in _CLAUSES if self.chance(0.1 if name == "time" else 0.3)][:4]
+        if not named and "occupation" in clauses and self.chance(0.3):
+            clauses.remove("occupation")
+            self.claim("occupation")
+            noun = self.values["occupation"]
+        if self.chance(0.5):
+            clauses.reverse()
+        head = " ".join([*adjectives, noun])
+        if named and self.chance(0.1):  # "she is a kind nurse"
+            subject = "she" if self.values["gender"] == "female" else "he"
+            start = f"{subject} is {_article(head)} {head}"
+        else:
+            start = f"{self.pick(w.PREFIXES)} {_article(head)} {head}"
+        return " ".join(" ".join([start, *(self.phrase(name) for name in clauses)]).split())
+
+
+def _article(text: str) -> str:
+    return "an" if text[0] in "aeiou" or text.startswith("honest") else "a"
