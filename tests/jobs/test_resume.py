@@ -72,7 +72,7 @@ def kill_and_resume(tmp_path, tree, expected, seed):
 
 
 def test_a_run_in_processes_killed_at_seeded_moments_resumes_to_the_same_bytes(tmp_path, stage, tree, undisturbed):
-    assert sum(kill_and_resume(tmp_path, tree, undisturbed, seed) for seed in range(2)) > 0
+    assert sum(kill_and_resume(tmp_path, tree, undisturbed, seed) for seed in range(1)) > 0
 
 
 @pytest.mark.slow
