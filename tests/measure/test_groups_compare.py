@@ -70,14 +70,14 @@ def test_a_callable_is_paired_too():
 def test_coverage_of_a_paired_difference():
     rng = np.random.default_rng(0)
     held = 0
-    runs = 200
+    runs = 150
     for run in range(runs):
         n = 300
         groups = rng.integers(0, 2, n)
         truth = np.ones(n, dtype=int)
         before = (rng.random(n) < 0.7).astype(int)
         after = np.where(rng.random(n) < 0.5, before, (rng.random(n) < 0.8)).astype(int)
-        estimate = compare("accuracy", truth, before, after, groups, seed=run).difference.overall
+        estimate = compare("accuracy", truth, before, after, groups, seed=run, n_boot=300).difference.overall
         held += estimate.low <= 0.05 <= estimate.high
     assert 0.90 <= held / runs <= 0.99
 

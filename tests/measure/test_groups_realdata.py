@@ -82,7 +82,7 @@ def test_clip_predictions_on_faces(realdata, name, task, classes):
     truth, prediction = columns[task], columns[f"{task}_preds"]
     assert len(truth) == 10_954
     groups = {a: columns[a] for a in ("race", "gender", "age")}
-    summary = group_summary(truth, prediction, groups)
+    summary = group_summary(truth, prediction, groups, n_boot=200)
     assert len(summary.classes) == classes
     assert len(summary.accuracy.by_group) == 7 * 2 * 9
     assert sum(summary.accuracy.counts.values()) == 10_954

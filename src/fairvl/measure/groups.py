@@ -43,7 +43,7 @@ from ..stats.estimate import Estimate
 from ..stats.rates import LOWER_IS_BETTER, METRICS, check_metric, mean_defined, over_classes, wilson
 from ..stats.rates import metric as metric_of_counts
 from ..stats.rates import rates as rates_of_counts
-from ..stats.spread import Extremes, floor, gap_band, lowest_band
+from ..stats.spread import Extremes, GapBand, floor, lowest_band
 
 Metric: TypeAlias = str | Callable[[Any, Any], float]
 Counts: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # truths, predictions, hits: each [..., g, classes]
@@ -452,6 +452,15 @@ def _odds(counts: Counts, table: _Table) -> FloatArray:
     return np.moveaxis(np.concatenate(rates, axis=-1), 1, -1)
 
 
+def _odds_rows(table: _Table, arm: int) -> FloatArray:
+    """Rows behind the rates of `_odds`, [2 classes, g]."""
+    truths = np.moveaxis(table.observed(arm)[0][0, : len(table.groups.labels)], 0, -1)
+    negatives = truths.sum(axis=0) - truths
+    if table.positive is not None:
+        truths, negatives = (part[table.positive : table.positive + 1] for part in (truths, negatives))
+    return np.concatenate([truths, negatives])
+
+
 def _odds_gaps(table: _Table, arm: int = 0) -> FloatArray:
     """Observed gaps over groups, true positive rates of every class first, [1, 2 classes]."""
     rates = _odds(table.observed(arm), table)
@@ -500,7 +509,22 @@ def _cells_bootstrap(name: str, table: _Table, plan: Resampling) -> tuple[Resamp
     functions = [_frame_function(name, table, higher, arm) for arm in range(table.arms)]
     statistic = table.statistic([_without_extra(function) for function in functions])
     rows = tuple(table.denominators(name, arm) for arm in range(table.arms))
-    return bootstrap(table.cells, statistic, plan, width=table.width), _Kind(name, higher, rows)
+    observed = [function(table.observed(arm))[0] for arm, function in enumerate(functions)]
+    units = _join_units([_frame_units(v, r, len(table.groups.labels)) for v, r in zip(observed, rows, strict=True)])
+    return bootstrap(table.cells, statistic, plan, width=table.width, units=units), _Kind(name, higher, rows)
+
+
+def _frame_units(vector: FloatArray, rows: FloatArray, known: int) -> FloatArray:
+    """Rows that each component of a frame vector rests on: for an aggregate, those of the smaller extreme."""
+    values = vector[4 : 4 + known]
+    order = np.flatnonzero(~np.isnan(values))
+    ends = rows[order[[values[order].argmin(), values[order].argmax()]]] if len(order) else rows[:1]
+    return np.concatenate([[rows.sum()], np.full(3, ends.min()), rows])
+
+
+def _join_units(arms: list[FloatArray]) -> FloatArray:
+    """Units of the values of each arm and of their difference, as `_join` orders them."""
+    return np.concatenate(arms if len(arms) == 1 else [*arms, np.minimum(*arms)])
 
 
 def _without_extra(
@@ -516,7 +540,15 @@ def _without_extra(
 def _summary_bootstrap(table: _Table, plan: Resampling) -> Resampled:
     statistic = table.statistic([_summary_function(table, arm) for arm in range(table.arms)])
     extra = table.arms * _odds(table.observed(), table)[0].size
-    return bootstrap(table.cells, statistic, plan, width=table.width, extra=extra)
+    known = len(table.groups.labels)
+    units = []
+    for arm in range(table.arms):
+        rows = table.denominators("accuracy", arm)
+        frame = _frame_units(_frame_function("accuracy", table, True, arm)(table.observed(arm))[0], rows, known)
+        truths = _odds_rows(table, arm)
+        odds = truths[truths > 0].min(initial=np.inf)
+        units.append(np.concatenate([frame[3:4], np.full(3, odds), frame]))
+    return bootstrap(table.cells, statistic, plan, width=table.width, extra=extra, units=_join_units(units))
 
 
 def _summary_function(table: _Table, arm: int) -> Callable[[Counts], tuple[FloatArray, FloatArray]]:
@@ -583,7 +615,10 @@ def _rows_bootstrap(
     rng = np.random.default_rng(plan.seed)
     replicates = parts(np.stack([one(rng.integers(n, size=n)) for _ in range(plan.draws)]))
     jackknife = parts(np.stack([one(np.delete(every, i)) for i in every])) if plan.method == "bca" else None
-    return summarise(observed, replicates, plan, "rows", jackknife), kind
+    rows = shown.counts.astype(np.float64)
+    length = len(observed) // (1 if len(arms) == 1 else 3)
+    units = [_frame_units(observed[i * length : (i + 1) * length], rows, known) for i in range(len(arms))]
+    return summarise(observed, replicates, plan, "rows", jackknife, units=_join_units(units)), kind
 
 
 def _try(metric: Callable[[Any, Any], float], y_true: Any, y_pred: Any) -> float:
@@ -685,7 +720,7 @@ def _frame_bands(
     place = slice(at + 4, at + 4 + known)
     observed, replicates = values.observed[place], values.replicates[:, place]
     least = np.zeros(known) if rows is None else floor(observed, rows[:known])
-    low, high = gap_band(observed[None], replicates[:, None], least[None], values.level)
+    low, high = GapBand.of(observed[None], replicates[:, None], least[None]).ends(values.level)
     sign = 1.0 if kind.higher else -1.0
     worst = lowest_band(sign * observed, sign * replicates, least, values.level)
     worst = worst if kind.higher else (-worst[1], -worst[0])
@@ -694,7 +729,7 @@ def _frame_bands(
         with np.errstate(divide="ignore"):
             logs = np.log(np.maximum(replicates, 0.0))
         logs[~np.isfinite(logs)] = np.nan
-        ends = gap_band(np.log(observed)[None], logs[:, None], (least / observed)[None], values.level)
+        ends = GapBand.of(np.log(observed)[None], logs[:, None], (least / observed)[None]).ends(values.level)
         ratio = (math.exp(-ends[1][0]), math.exp(-ends[0][0]))
     if rows is None:
         return (float(low[0]), float(high[0])), ratio, worst
@@ -739,14 +774,10 @@ def _summary_bands(values: Resampled, at: int, table: _Table, arm: int) -> tuple
     odds = _odds(table.observed(arm), table)[0]
     start = len(values.observed) + arm * odds.size
     resampled = replicates[:, start : start + odds.size].reshape(-1, *odds.shape)
-    truths = np.moveaxis(table.observed(arm)[0][0, :known], 0, -1)
-    negatives = truths.sum(axis=0) - truths
-    if table.positive is not None:
-        truths, negatives = (part[table.positive : table.positive + 1] for part in (truths, negatives))
-    smallest = floor(odds, np.concatenate([truths, negatives]))
+    smallest = floor(odds, _odds_rows(table, arm))
     half = len(odds) // 2
-    first = gap_band(odds[:half], resampled[:, :half], smallest[:half], values.level)
-    both = gap_band(odds, resampled, smallest, values.level)
+    band = GapBand.of(odds, resampled, smallest)
+    first, both = band.ends(values.level, slice(0, half)), band.ends(values.level)
     largest = [tuple(min(float(np.fmax.reduce(end)), 1.0) for end in ends) for ends in (first, both)]
     mean = tuple(min(float(mean_defined(end)), 1.0) for end in both)
     return (-below[1], -below[0]), (largest[0][0], largest[0][1]), (largest[1][0], largest[1][1]), (mean[0], mean[1])

@@ -20,7 +20,7 @@ from ..stats.cells import FloatArray, Resampled, Resampling, Seed, bootstrap, ta
 from ..stats.codes import MISSING, GroupCodes, as_text, encode, factorize, unknown_label
 from ..stats.estimate import Estimate
 from ..stats.rates import divide, wilson
-from ..stats.spread import Extremes, floor, gap_band
+from ..stats.spread import Extremes, GapBand, floor
 
 ANY = "(any)"
 
@@ -213,7 +213,8 @@ def _gap(prepared: _Prepared, values: Resampled, at: int, arm: int) -> Estimate:
     if arm == 2 or not values.draws or np.count_nonzero(~np.isnan(observed)) < 2:
         return plain
     rows = prepared.groups.counts.astype(np.float64)
-    low, high = gap_band(observed[None], values.replicates[:, None, place], floor(observed, rows)[None], values.level)
+    band = GapBand.of(observed[None], values.replicates[:, None, place], floor(observed, rows)[None])
+    low, high = band.ends(values.level)
     method = "simultaneous, " + values.method.partition(", ")[2]
     return replace(plain, low=float(low[0]), high=min(float(high[0]), 1.0), method=method)
 

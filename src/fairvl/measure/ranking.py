@@ -15,7 +15,7 @@ Gender-Neutral?" (Bias@K).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -27,6 +27,7 @@ from ..stats.cells import FloatArray, IntArray, Resampled, Resampling, Seed, row
 from ..stats.codes import GroupCodes
 from ..stats.estimate import Estimate
 from ..stats.shares import Target, TargetLike
+from ..stats.spread import quantile
 
 Ties: TypeAlias = Literal["expected", "position"]
 SKEW_METRICS = ("max_skew", "min_skew", "bias_at_k", "ndkl")
@@ -186,7 +187,6 @@ def skew_over_queries(
     n_boot: int = 1000,
     level: float = 0.95,
     seed: Seed = 0,
-    interval: Literal["percentile", "bca"] = "bca",
     ties: Ties = "expected",
     smoothing: float = 0.0,
     floor: float = 0.0,
@@ -194,8 +194,11 @@ def skew_over_queries(
     """Ranking metrics of many queries over the same images, and their means, with a bootstrap over the images.
 
     Every resample draws n images with replacement, once for all queries, ranks them again, takes the top k of n and
-    holds them against the target of the resample. MaxSkew is a maximum, so resampling shifts it upwards;
-    ``interval="bca"`` (default) takes that shift out to first order, ``"percentile"`` does not.
+    holds them against the target of the resample. MaxSkew is a maximum, which noise raises and resampling would raise
+    again. So its interval (and that of MinSkew) is a band: the estimate plus and minus the `level` quantile of
+    ``max_g |skew*_g - skew_g|``, averaged over queries for the mean. A maximum moves by no more than that, so the band
+    holds 0 where nothing is skewed. Differences between two arms hold the most skewed groups of the data fixed and are
+    percentile intervals, as is Bias@k. NDKL is a sum of squares at heart: its percentile interval never reaches 0.
 
     Parameters
     ----------
@@ -206,7 +209,7 @@ def skew_over_queries(
     metrics
         Any of "max_skew", "min_skew", "bias_at_k" (needs `orientation`), "ndkl" (one ranking per query and draw:
         seconds per query at n = 10,000).
-    n_boot, level, seed, interval
+    n_boot, level, seed
         Resamples; 0 gives no intervals.
 
     Examples
@@ -216,7 +219,7 @@ def skew_over_queries(
     >>> sorted(frame.mean), len(frame.by_query["max_skew"])
     (['max_skew', 'min_skew'], 3)
     """
-    plan = _Plan(k, tuple(metrics), orientation, ties, smoothing, floor, Resampling(n_boot, level, seed, interval))
+    plan = _Plan(k, tuple(metrics), orientation, ties, smoothing, floor, Resampling(n_boot, level, seed))
     ranked = _Ranked.of(np.asarray(scores), groups, target, ties)
     return _frames([ranked], plan, queries)[0]
 
@@ -234,13 +237,12 @@ def compare_skew(
     n_boot: int = 1000,
     level: float = 0.95,
     seed: Seed = 0,
-    interval: Literal["percentile", "bca"] = "bca",
     ties: Ties = "expected",
     smoothing: float = 0.0,
     floor: float = 0.0,
 ) -> RankingComparison:
     """`skew_over_queries` before and after, and after minus before with the same images in every resample."""
-    plan = _Plan(k, tuple(metrics), orientation, ties, smoothing, floor, Resampling(n_boot, level, seed, interval))
+    plan = _Plan(k, tuple(metrics), orientation, ties, smoothing, floor, Resampling(n_boot, level, seed))
     arms = [_Ranked.of(np.asarray(s), groups, target, ties) for s in (scores_before, scores_after)]
     if arms[0].scores.shape != arms[1].scores.shape:
         raise InputError(f"scores of shapes {arms[0].scores.shape} and {arms[1].scores.shape}; expected equal shapes.")
@@ -426,18 +428,38 @@ class _Plan:
             raise InputError(f"metrics={self.metrics}; expected some of {SKEW_METRICS}.")
 
 
-def _values(tops: FloatArray, target: FloatArray, plan: _Plan, groups: GroupCodes) -> FloatArray:
-    """Metrics of top counts [..., g], without ndkl: [..., metrics]."""
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """The skews of one query in the data, and its most over- and under-represented groups."""
+
+    skews: FloatArray
+    high: int
+    low: int
+
+    @classmethod
+    def of(cls, tops: FloatArray, target: FloatArray, plan: _Plan) -> _Held:
+        skews = _log_ratio(tops, target, plan.smoothing, plan.floor)
+        return cls(skews, int(np.nanargmax(skews)), int(np.nanargmin(skews)))
+
+    def errors(self, skews: FloatArray) -> FloatArray:
+        """Widest error over groups, ``[b]``; a group absent from the top k has none."""
+        known = np.isfinite(self.skews)
+        errors = np.abs(skews[:, known] - self.skews[known])
+        return np.asarray(np.max(np.where(np.isfinite(errors), errors, 0.0), axis=1, initial=0.0))
+
+
+def _values(
+    tops: FloatArray, target: FloatArray, plan: _Plan, groups: GroupCodes, held: _Held
+) -> tuple[FloatArray, FloatArray]:
+    """Metrics of top counts [b, g], NaN for ndkl: [b, metrics]; and the widest error of the skews, [b]."""
     skews = _log_ratio(tops, target, plan.smoothing, plan.floor)
-    columns = []
-    for name in plan.metrics:
-        if name == "max_skew":
-            columns.append(np.fmax.reduce(skews, axis=-1))
-        elif name == "min_skew":
-            columns.append(np.fmin.reduce(skews, axis=-1))
-        elif name == "bias_at_k":
-            columns.append(_bias(tops, _sides(groups, plan.orientation)))
-    return np.stack(columns, axis=-1)
+    values = np.full((len(tops), len(plan.metrics)), np.nan)
+    for i, name in enumerate(plan.metrics):
+        if name == "bias_at_k":
+            values[:, i] = _bias(tops, _sides(groups, plan.orientation))
+        elif name != "ndkl":
+            values[:, i] = skews[:, held.high if name == "max_skew" else held.low]
+    return values, held.errors(skews)
 
 
 @dataclass(frozen=True, eq=False)
@@ -485,15 +507,16 @@ def _tops(ranked: _Ranked, k: int) -> Iterator[tuple[_Top, _Top]]:
         yield _Top(order[:depth], onehot[:, :depth].copy(), short), _Top(order, onehot, starts)
 
 
-def _resampled(arms: list[_Ranked], plan: _Plan) -> FloatArray:
-    """Replicates ``[draws, arms, queries, metrics]``."""
+def _resampled(arms: list[_Ranked], plan: _Plan) -> tuple[FloatArray, FloatArray]:
+    """Replicates ``[draws, arms, queries, metrics]`` and errors of the skews ``[draws, arms, queries]``."""
     ranked = arms[0]
     n, g = len(ranked.groups), len(ranked.groups.labels)
     onehot = np.zeros((n, g))
     onehot[np.arange(n), ranked.groups.codes] = 1.0
     tops = [list(_tops(arm, plan.k)) for arm in arms]
+    held = [[_held(arm, scores, plan) for scores in arm.scores] for arm in arms]
     rng = np.random.default_rng(plan.resampling.seed)
-    blocks = []
+    blocks, errors = [], []
     for weights in row_counts(n, plan.resampling.draws, rng):
         if ranked.target.kind == "population":
             target = weights @ onehot / n
@@ -501,22 +524,25 @@ def _resampled(arms: list[_Ranked], plan: _Plan) -> FloatArray:
             target = np.broadcast_to(ranked.target.shares(ranked.groups), (len(weights), g))
         columnwise = np.ascontiguousarray(weights.T, dtype=np.float32)  # counts up to 2**24 are exact
         block = np.empty((len(weights), len(arms), len(ranked.scores), len(plan.metrics)))
+        error = np.empty(block.shape[:3])
         for a, queries in enumerate(tops):
             for q, (short, whole) in enumerate(queries):
                 counts = short.counts(columnwise, plan.k)
                 if counts is None:
                     counts = whole.counts(columnwise, plan.k)
                 assert counts is not None
-                columns = [i for i, name in enumerate(plan.metrics) if name != "ndkl"]
-                if columns:
-                    block[:, a, q, columns] = _values(counts, target, plan, ranked.groups)
+                block[:, a, q], error[:, a, q] = _values(counts, target, plan, ranked.groups, held[a][q])
                 if "ndkl" in plan.metrics:
-                    values = [
+                    block[:, a, q, plan.metrics.index("ndkl")] = [
                         _resampled_ndkl(arms[a], q, whole, w, t, plan) for w, t in zip(weights, target, strict=True)
                     ]
-                    block[:, a, q, plan.metrics.index("ndkl")] = values
         blocks.append(block)
-    return np.concatenate(blocks)
+        errors.append(error)
+    return np.concatenate(blocks), np.concatenate(errors)
+
+
+def _held(arm: _Ranked, scores: FloatArray, plan: _Plan) -> _Held:
+    return _Held.of(arm.members(scores)[: plan.k].sum(axis=0), arm.target.shares(arm.groups), plan)
 
 
 def _resampled_ndkl(
@@ -535,49 +561,10 @@ def _observed(arms: list[_Ranked], plan: _Plan) -> FloatArray:
     out = np.empty((len(arms), len(arms[0].scores), len(plan.metrics)))
     for a, arm in enumerate(arms):
         for q, scores in enumerate(arm.scores):
-            members = arm.members(scores)
-            columns = [i for i, name in enumerate(plan.metrics) if name != "ndkl"]
-            if columns:
-                out[a, q, columns] = _values(members[: plan.k].sum(axis=0), target, plan, arm.groups)
+            top = arm.members(scores)[: plan.k].sum(axis=0)
+            out[a, q] = _values(top[None], target, plan, arm.groups, _Held.of(top, target, plan))[0][0]
             if "ndkl" in plan.metrics:
                 out[a, q, plan.metrics.index("ndkl")] = _ndkl(arm, scores, target, plan.floor, len(scores))
-    return out
-
-
-def _jackknife(arms: list[_Ranked], plan: _Plan) -> FloatArray:
-    """The metrics with one image left out, ``[n, arms, queries, metrics]``; ties broken by position.
-
-    Leaving out a row below the top k changes the target only; leaving out one above also lets the next row in. So a
-    query has two values per group.
-    """
-    groups = arms[0].groups
-    n, g = len(groups), len(groups.labels)
-    out = np.empty((n, len(arms), len(arms[0].scores), len(plan.metrics)))
-    counts = groups.counts.astype(np.float64)
-    without = counts[None] - np.eye(g)
-    if arms[0].target.kind == "population":
-        target = np.maximum(without, 0.0) / (n - 1)
-    else:
-        target = np.broadcast_to(arms[0].target.shares(groups), (g, g))
-    for a, arm in enumerate(arms):
-        for q, scores in enumerate(arm.scores):
-            order = arm.order(scores)
-            top = np.bincount(groups.codes[order[: plan.k]], minlength=g).astype(np.float64)
-            below = np.broadcast_to(top, (g, g))
-            entering = np.eye(g)[groups.codes[order[plan.k]]] if plan.k < n else np.zeros(g)
-            above = np.maximum(top[None] - np.eye(g) + entering, 0.0)
-            inside = np.zeros(n, dtype=bool)
-            inside[order[: plan.k]] = True
-            present = [i for i in range(g) if counts[i] > 0]
-            table = np.full((2, g, len(plan.metrics)), np.nan)
-            for side, tops in enumerate((below, above)):
-                for i in present:
-                    if side == 0 and counts[i] == top[i]:
-                        continue  # every member is in the top
-                    if side == 1 and top[i] == 0:
-                        continue
-                    table[side, i] = _values(tops[i], target[i], plan, groups)
-            out[:, a, q] = table[inside.astype(np.int64), groups.codes]
     return out
 
 
@@ -589,8 +576,6 @@ def _frames(arms: list[_Ranked], plan: _Plan, queries: Sequence[str] | None) -> 
     if len(names) != n_queries or len(set(names)) != n_queries:
         raise InputError(f"{len(names)} query names for {n_queries} rows of scores; expected one distinct name each.")
     _check_k(plan.k, len(ranked.groups))
-    if plan.resampling.method == "bca" and "ndkl" in plan.metrics and plan.resampling.draws:
-        raise InputError("ndkl has no closed-form jackknife; use interval='percentile' with it.")
 
     def flat(values: FloatArray) -> FloatArray:
         """[..., arms, queries, metrics] to a vector of all numbers, means over queries first."""
@@ -603,8 +588,13 @@ def _frames(arms: list[_Ranked], plan: _Plan, queries: Sequence[str] | None) -> 
     with np.errstate(invalid="ignore"):  # -inf minus -inf, where a group is absent in both arms
         observed = flat(_observed(arms, plan))
         if plan.resampling.draws:
-            jackknife = flat(_jackknife(arms, plan)) if plan.resampling.method == "bca" else None
-            values = summarise(observed, flat(_resampled(arms, plan)), plan.resampling, "images", jackknife)
+            replicates, errors = _resampled(arms, plan)
+            spread = np.concatenate([errors.mean(axis=2, keepdims=True), errors], axis=2)
+            columns = np.concatenate([flat(replicates), spread.reshape(len(spread), -1)], axis=1)
+            extra = spread[0].size
+            values = summarise(
+                np.concatenate([observed, np.zeros(extra)]), columns, plan.resampling, "images", extra=extra
+            )
         else:
             values = without_interval(observed, plan.resampling)
     return [_frame(values, arm, names, ranked, plan) for arm in range(3 if len(arms) == 2 else 1)]
@@ -615,13 +605,26 @@ def _frame(values: Resampled, arm: int, names: list[str], ranked: _Ranked, plan:
     m = len(plan.metrics)
     offset = arm * (len(names) + 1) * m
 
-    def estimate(place: int) -> Estimate:
-        absent = np.isinf(values.observed[offset + place])
-        return values.estimate(offset + place, n, "a group is absent from the top k; see floor=" if absent else "")
+    def estimate(query: int, i: int) -> Estimate:
+        """Metric `i` of a query, or of the mean over queries at 0."""
+        place = offset + query * m + i
+        if np.isinf(values.observed[place]):
+            return values.estimate(place, n, "a group is absent from the top k; see floor=")
+        plain = values.estimate(place, n)
+        name = plan.metrics[i]
+        if arm == 2 or not values.draws or name not in ("max_skew", "min_skew"):
+            return plain
+        errors = values.replicates[:, len(values.observed) + arm * (len(names) + 1) + query]
+        half = quantile(errors, values.level)
+        low, high = plain.value - half, plain.value + half
+        method = "simultaneous, " + values.method.partition(", ")[2]
+        if name == "max_skew":
+            return replace(plain, low=max(low, 0.0), high=high, method=method)
+        return replace(plain, low=low, high=min(high, 0.0), method=method)
 
-    mean = {metric: estimate(i) for i, metric in enumerate(plan.metrics)}
+    mean = {metric: estimate(0, i) for i, metric in enumerate(plan.metrics)}
     by_query = {
-        metric: MappingProxyType({name: estimate((q + 1) * m + i) for q, name in enumerate(names)})
+        metric: MappingProxyType({name: estimate(q + 1, i) for q, name in enumerate(names)})
         for i, metric in enumerate(plan.metrics)
     }
     notes = list(ranked.groups.notes)

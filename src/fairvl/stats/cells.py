@@ -25,6 +25,7 @@ IntArray = NDArray[np.int64]
 Seed: TypeAlias = int | np.random.Generator
 Statistic: TypeAlias = Callable[[FloatArray], FloatArray]  # counts [b, c] -> values [b, m]
 
+FEW = 300  # rows; beyond, a t quantile differs from a normal one by less than half a percent
 BLOCK_ELEMENTS = 1 << 21  # float64 numbers held per block of draws
 
 
@@ -183,7 +184,13 @@ class Resampling:
 
 
 def bootstrap(
-    cells: Cells, statistic: Statistic, resampling: Resampling | None = None, *, width: int = 0, extra: int = 0
+    cells: Cells,
+    statistic: Statistic,
+    resampling: Resampling | None = None,
+    *,
+    width: int = 0,
+    extra: int = 0,
+    units: FloatArray | None = None,
 ) -> Resampled:
     """Interval of every component of a statistic of cell counts.
 
@@ -199,6 +206,8 @@ def bootstrap(
         Numbers per resample that the statistic holds at once, so that memory stays bounded.
     extra
         That many trailing components get no interval and are kept in `Resampled.replicates` only.
+    units
+        Rows that each other component rests on, which widen percentile intervals where they are few (`interval`).
 
     Examples
     --------
@@ -217,7 +226,7 @@ def bootstrap(
         [statistic(draw(cells.counts, min(block, plan.draws - start), rng)) for start in range(0, plan.draws, block)]
     )
     if plan.method == "percentile":
-        return summarise(observed, replicates, plan, "cell counts", extra=extra)
+        return summarise(observed, replicates, plan, "cell counts", extra=extra, units=units)
     left_out = jackknife_cells(cells, statistic, block)
     return summarise(observed, replicates, plan, "cell counts", left_out, cells.counts, extra)
 
@@ -241,19 +250,28 @@ def summarise(
     jackknife: FloatArray | None = None,
     multiplicity: NDArray[Any] | None = None,
     extra: int = 0,
+    units: FloatArray | None = None,
 ) -> Resampled:
-    """Intervals of m statistics from replicates ``[draws, m]``; `unit` names what was resampled, and the last `extra`
-    columns are kept without an interval."""
+    """Intervals of m statistics from replicates ``[draws, m]``; `unit` names what was resampled, `units` and `extra`
+    are those of `bootstrap`."""
     finite = np.isfinite(replicates)
     kept = slice(0, replicates.shape[1] - extra)
-    low, high = interval(
-        np.where(finite, replicates, np.nan)[:, kept],
-        observed[kept],
-        level=plan.level,
-        method=plan.method,
-        jackknife=None if jackknife is None else jackknife[:, kept],
-        jackknife_weights=multiplicity,
-    )
+    usable = np.where(finite, replicates, np.nan)[:, kept]
+    low, high = np.empty(usable.shape[1]), np.empty(usable.shape[1])
+    few = np.zeros(usable.shape[1])  # 0: many, no widening
+    if units is not None and plan.method == "percentile":
+        few = np.where(units < FEW, np.maximum(units, 2), 0)
+    for count in np.unique(few):
+        columns = np.flatnonzero(few == count)
+        low[columns], high[columns] = interval(
+            usable[:, columns],
+            observed[columns],
+            level=plan.level,
+            method=plan.method,
+            jackknife=None if jackknife is None else jackknife[:, columns],
+            jackknife_weights=multiplicity,
+            units=int(count) or None,
+        )
     gone = ~np.isfinite(observed[kept])
     return Resampled(
         observed[kept],

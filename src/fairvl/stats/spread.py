@@ -66,41 +66,54 @@ def floor(values: FloatArray, rows: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.clip(share * (1.0 - share), 0.0, None) / filled))
 
 
-def gap_band(
-    observed: FloatArray, replicates: FloatArray, least: FloatArray, level: float
-) -> tuple[FloatArray, FloatArray]:
-    """Ends of the gap of each row, together covering all rows at `level`, each ``[r]``; NaN without a pair.
+@dataclass(frozen=True, eq=False)
+class GapBand:
+    """What the simultaneous band of gaps needs: pairs as ``[r, p]``, the widest studentised error of each row and draw.
 
-    Parameters
-    ----------
-    observed, replicates
-        Group values ``[r, g]`` and their resamples ``[draws, r, g]``; NaN is left out.
-    least
-        Smallest standard error of each value, ``[r, g]`` (0: none).
+    Pairs are taken as uncorrelated, which groups of rows are under resampling but for terms of order 1 / n.
     """
-    pairs = []
-    widest = np.zeros(len(replicates))
-    errors = replicates - observed
-    for i in range(observed.shape[1] - 1):
-        difference = observed[:, i, None] - observed[:, i + 1 :]
-        error = errors[:, :, i, None] - errors[:, :, i + 1 :]
-        spread = _spread(error, np.hypot(least[:, i, None], least[:, i + 1 :]))
-        widest = np.fmax(widest, _widest(error, spread))
-        pairs.append((np.abs(difference), spread))
-    if not pairs:
-        nothing = np.full(len(observed), np.nan)
-        return nothing, nothing
-    q = _quantile(widest, level)
-    distance, spread = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
-    low = np.fmax.reduce(distance - q * spread, axis=1)
-    return np.maximum(low, 0.0), np.asarray(np.fmax.reduce(distance + q * spread, axis=1))
+
+    distance: FloatArray
+    spread: FloatArray
+    widest: FloatArray  # [draws, r]
+
+    @classmethod
+    def of(cls, observed: FloatArray, replicates: FloatArray, least: FloatArray) -> GapBand:
+        """From group values ``[r, g]``, their resamples ``[draws, r, g]`` and smallest standard errors ``[r, g]``.
+
+        NaN is left out.
+        """
+        errors = replicates - observed
+        variance = _spread(errors, least) ** 2
+        still = np.where(np.isnan(errors), 0.0, errors).astype(np.float32)
+        distance, spread = [np.zeros((len(observed), 0))], [np.zeros((len(observed), 0))]
+        widest = np.zeros(still.shape[:2], dtype=np.float32)
+        for i in range(observed.shape[1] - 1):
+            distance.append(np.abs(observed[:, i, None] - observed[:, i + 1 :]))
+            spread.append(np.sqrt(variance[:, i, None] + variance[:, i + 1 :]))
+            scale = np.divide(1.0, spread[-1], out=np.zeros_like(spread[-1]), where=spread[-1] > 0)
+            error = still[:, :, i + 1 :] - still[:, :, i, None]
+            np.abs(error, out=error)
+            error *= scale.astype(np.float32)
+            np.maximum(widest, error.max(axis=2), out=widest)
+        return cls(np.concatenate(distance, axis=1), np.concatenate(spread, axis=1), widest.astype(np.float64))
+
+    def ends(self, level: float, rows: slice = slice(None)) -> tuple[FloatArray, FloatArray]:
+        """Ends of the gap of each of these rows, covering all of them at `level`; NaN without a pair."""
+        distance, spread = self.distance[rows], self.spread[rows]
+        if not distance.shape[1]:
+            nothing = np.full(len(distance), np.nan)
+            return nothing, nothing
+        reach = quantile(self.widest[:, rows].max(axis=1), level) * spread
+        low, high = np.fmax.reduce(distance - reach, axis=1), np.fmax.reduce(distance + reach, axis=1)
+        return np.maximum(low, 0.0), np.asarray(high)
 
 
 def lowest_band(observed: FloatArray, replicates: FloatArray, least: FloatArray, level: float) -> tuple[float, float]:
     """Ends of the lowest of group values ``[g]`` with resamples ``[draws, g]``, covering every group at once."""
     errors = replicates - observed
     spread = _spread(errors, least)
-    reach = _quantile(_widest(errors, spread), level) * spread
+    reach = quantile(_widest(errors, spread), level) * spread
     return float(np.fmin.reduce(observed - reach)), float(np.fmin.reduce(observed + reach))
 
 
@@ -117,9 +130,10 @@ def _spread(errors: FloatArray, least: FloatArray) -> FloatArray:
 def _widest(errors: FloatArray, spread: FloatArray) -> FloatArray:
     """Largest studentised error of each draw; a value that never varies has none."""
     ratio = np.divide(np.abs(errors), spread, out=np.zeros_like(errors), where=spread > 0)
-    return np.asarray(np.fmax.reduce(ratio.reshape(len(ratio), -1), axis=1))
+    return np.asarray(np.fmax.reduce(ratio, axis=1))
 
 
-def _quantile(widest: FloatArray, level: float) -> float:
+def quantile(widest: FloatArray, level: float) -> float:
+    """The order statistic that holds `level` of errors ``[draws]``."""
     ordered = np.sort(widest)
     return float(ordered[min(math.ceil(level * (len(ordered) + 1)), len(ordered)) - 1])
