@@ -97,7 +97,7 @@ def label_findings(
             found += rows(
                 measure, "share", f"{task}/{attribute}/{measure}", first.measures[measure],
                 {name: (a.measures[measure], d.measures[measure]) for name, (a, d) in arms.items()},
-                extra=extra | {"role": "fairness"}, groups=_which(measure, first), **columns,
+                extra=extra | {"role": "fairness"}, groups=_which(measure, first), note=_few(measure, first), **columns,
             )  # fmt: skip
     return found
 
@@ -135,6 +135,12 @@ def _which(measure: str, summary: GroupSummary) -> str:
     if measure == "accuracy_gap":
         return f"{summary.accuracy.best_group} - {summary.accuracy.worst_group}"
     return "(largest gap)"
+
+
+def _few(measure: str, summary: GroupSummary) -> str:
+    few = {summary.accuracy.worst_group, summary.accuracy.best_group} & set(summary.accuracy.small)
+    named = measure in CROSSING_MEASURES and (measure == "accuracy_gap" or summary.accuracy.worst_group in few)
+    return f"fewer than {summary.accuracy.minimum} rows in {', '.join(sorted(few))}" if few and named else ""
 
 
 def trend_findings(
