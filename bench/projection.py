@@ -129,7 +129,7 @@ def main() -> None:
         return
     rows = []
     print(
-        "d, prompts, pairs     ours     published   ratio (range)       bar  lean  path/one  added MB  resident MB  diff"
+        "d, prompts, pairs    ours     published   ratio (range)      bar  lean  path/one  added MB  resident MB  diff"
     )
     for case in CASES:
         row = measure(case, options.repeats)
@@ -141,7 +141,7 @@ def main() -> None:
             f"{case!s:18} {ours_ms:8.1f} ms {row['theirs_s']:8.2f} s   {ratio:19} {row['bar'] or '-':>4} "
             f"{row['lean_ratio']:5.0f} {row['path_of_20_ratio']:8.1f} {row['ours_added_mb']:9.1f} {resident_mb:10.1f} "
             f"{row['difference']:10.1e}\n"
-            f"{'':18} by processor time: ratio {row['processor_ratio']:.0f}, path / one {row['path_processor_ratio']:.1f}",
+            f"{'':18} by processor time: {row['processor_ratio']:.0f}, path / one {row['path_processor_ratio']:.1f}",
             flush=True,
         )
     write("projection", rows)

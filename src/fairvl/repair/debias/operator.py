@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -126,6 +126,9 @@ class LinearOperator:
         Zero when left out, as for the projections.
     scale : (r,) array, optional
         Weights between the factors, ones when left out: operators of one lambda path share `left` and `right`.
+    tridiagonal : (2, r) array, optional
+        Diagonal and lower off-diagonal (last entry unused) of a symmetric positive definite matrix C; then
+        ``I - inv(C)`` stands between the factors, before `scale`. Only a lambda path over many pairs uses it.
     dense : (d, d) array, optional
         Stored instead of factors where ``r >= d / 2``; then `left` and `right` have no columns and rows.
     header : OperatorHeader, optional
@@ -147,12 +150,13 @@ class LinearOperator:
     right: F64
     centre: F64 | None = None
     scale: F64 | None = None
+    tridiagonal: F64 | None = None
     dense: F64 | None = None
     header: OperatorHeader | None = None
     spectrum_source: Callable[[], F64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        left, right = _frozen(self.left, "left", 2), _frozen(self.right, "right", 2)
+        left, right = _frozen(self.left, "left", 2, order="F"), _frozen(self.right, "right", 2)
         dim, rank = left.shape
         if right.shape != (rank, dim):
             raise OperatorError(f"left {left.shape} and right {right.shape} do not fit; expected [d, r] and [r, d].")
@@ -160,9 +164,16 @@ class LinearOperator:
         arrays = {"left": left, "right": right, "centre": _frozen(centre, "centre", 1)}
         if self.scale is not None:
             arrays["scale"] = _frozen(self.scale, "scale", 1)
+        if self.tridiagonal is not None:
+            arrays["tridiagonal"] = _frozen(self.tridiagonal, "tridiagonal", 2)
         if self.dense is not None:
-            arrays["dense"] = _frozen(self.dense, "dense", 2)
-        for name, shape in (("centre", (dim,)), ("scale", (rank,)), ("dense", (dim, dim))):
+            arrays["dense"] = _frozen(self.dense, "dense", 2, order="F")
+        for name, shape in (
+            ("centre", (dim,)),
+            ("scale", (rank,)),
+            ("tridiagonal", (2, rank)),
+            ("dense", (dim, dim)),
+        ):
             if name in arrays and arrays[name].shape != shape:
                 raise OperatorError(f"{name}: shape {arrays[name].shape}; expected {shape}.")
         if self.dense is not None and rank:
@@ -233,7 +244,8 @@ class LinearOperator:
 
     def arrays(self) -> dict[str, F64]:
         """The arrays that define the map, by name."""
-        names = ("centre", "dense") if self.dense is not None else ("centre", "left", "right", "scale")
+        factors = ("centre", "left", "right", "scale", "tridiagonal")
+        names = ("centre", "dense") if self.dense is not None else factors
         return {name: array for name in names if (array := getattr(self, name)) is not None}
 
     def __call__(self, vectors: Any) -> Any:
@@ -268,9 +280,8 @@ class LinearOperator:
     def matrix(self) -> F64:
         """The ``d x d`` linear part, float64: ``operator(v) == v @ matrix().T`` when the centre is zero."""
         if self.dense is not None:
-            return self.dense.copy()
-        left = self.left if self.scale is None else self.left * self.scale
-        return np.asarray(np.eye(self.dim) - left @ self.right)
+            return np.array(self.dense, order="C")
+        return np.asarray(np.eye(self.dim) - self.left @ self._between(self.right.T).T)
 
     @property
     def effective_rank(self) -> float:
@@ -278,8 +289,8 @@ class LinearOperator:
 
         A projection has its rank here; a random projection of this rank costs isotropic vectors as much length.
         """
-        if self.dense is not None:
-            return self.dim - float(np.square(self.dense).sum())
+        if self.dense is not None or self.tridiagonal is not None:
+            return self.dim - float(np.square(self.matrix()).sum())
         left = self.left if self.scale is None else self.left * self.scale
         removed = float(np.einsum("dr,rd->", left, self.right))
         return 2.0 * removed - float(np.sum((left.T @ left) * (self.right @ self.right.T)))
@@ -326,16 +337,19 @@ class LinearOperator:
             leakage=leakage,
         )
 
-    def rescaled(self, scale: ArrayLike, header: OperatorHeader) -> LinearOperator:
+    def reweighted(
+        self, header: OperatorHeader, *, scale: ArrayLike, tridiagonal: ArrayLike | None = None
+    ) -> LinearOperator:
         """The operator with the same factors, shared and not checked again, and other weights between them."""
-        weights = _frozen(scale, "scale", 1)
-        if self.dense is not None or weights.shape != (self.left.shape[1],) or header.dim != self.dim:
-            raise OperatorError(
-                f"scale: shape {weights.shape}; expected one weight per factor, ({self.left.shape[1]},)."
-            )
+        rank = self.left.shape[1]
+        weights = {"scale": _frozen(scale, "scale", 1)}
+        if tridiagonal is not None:
+            weights["tridiagonal"] = _frozen(tridiagonal, "tridiagonal", 2)
+        if self.dense is not None or any(array.shape[-1] != rank for array in weights.values()):
+            raise OperatorError(f"expected weights for the {rank} factors of this operator.")
         twin = copy.copy(self)
-        object.__setattr__(twin, "scale", weights)
-        object.__setattr__(twin, "header", header)
+        for name, value in (*weights.items(), ("header", header)):
+            object.__setattr__(twin, name, value)
         return twin
 
     def described(self, **changes: Any) -> LinearOperator:
@@ -379,15 +393,24 @@ class LinearOperator:
             if moved:
                 result += cast(F64, centre).astype(dtype)
         else:
-            inner = base @ self.right.T.astype(dtype, copy=False)
-            if self.scale is not None:
-                inner *= self.scale.astype(dtype, copy=False)
+            inner = self._between(base @ self.right.T.astype(dtype, copy=False))
             result = inner @ self.left.T.astype(dtype, copy=False)
             np.subtract(rows, result, out=result)
         limit = _vanishing(float(np.finfo(dtype).eps), eps_out, self.dim)
         square = np.einsum("ij,ij->i", result, result)
         result[square <= limit**2 * np.einsum("ij,ij->i", rows, rows)] = 0.0
         return np.asarray(result)
+
+    def _between(self, inner: FloatArray) -> FloatArray:
+        """What stands between the factors, applied to rows ``[n, r]``."""
+        if self.tridiagonal is not None:
+            from scipy.linalg import solveh_banded
+
+            solved = solveh_banded(self.tridiagonal, inner.T.astype(np.float64), lower=True, check_finite=False)
+            inner = inner - solved.T.astype(inner.dtype)
+        if self.scale is not None:
+            inner = inner * self.scale.astype(inner.dtype, copy=False)
+        return inner
 
     def _apply_torch(self, vectors: Any) -> Any:
         torch = sys.modules["torch"]
@@ -402,7 +425,7 @@ class LinearOperator:
         dtype = torch.float64 if vectors.dtype == torch.float64 else torch.float32
         numpy_dtype = np.float64 if dtype == torch.float64 else np.float32
 
-        def tensor(array: F64) -> Any:
+        def tensor(array: FloatArray) -> Any:
             return torch.from_numpy(np.array(array, numpy_dtype)).to(vectors.device)
 
         rows = vectors.to(dtype)
@@ -411,7 +434,9 @@ class LinearOperator:
             result = base @ tensor(self.dense).T + tensor(cast(F64, self.centre))
         else:
             inner = base @ tensor(self.right).T
-            if self.scale is not None:
+            if self.tridiagonal is not None:
+                inner = inner @ tensor(self._between(np.eye(len(self.right))))
+            elif self.scale is not None:
                 inner = inner * tensor(self.scale)
             result = rows - inner @ tensor(self.left).T
         limit = _vanishing(torch.finfo(dtype).eps, torch.finfo(vectors.dtype).eps, self.dim)
@@ -425,12 +450,15 @@ def _vanishing(eps_compute: float, eps_given: float, dim: int) -> float:
     return max(8.0 * eps_compute * math.sqrt(dim), eps_given)
 
 
-def _frozen(array: ArrayLike, name: str, ndim: int) -> F64:
+def _frozen(array: ArrayLike, name: str, ndim: int, order: Literal["C", "F"] = "C") -> F64:
+    # One layout per array, so that a loaded operator adds in the order of the one that was saved.
     given = np.asarray(array)
     if given.dtype.kind not in "fiu" or given.ndim != ndim:
         raise OperatorError(f"{name}: {given.dtype} array with {given.ndim} axes; expected float with {ndim}.")
-    if not (given.dtype == np.float64 and given.flags.owndata and not given.flags.writeable):
-        given = np.array(given, dtype=np.float64)
+    ready = given.dtype == np.float64 and given.flags.owndata and not given.flags.writeable
+    contiguous = given.flags.c_contiguous if order == "C" else given.flags.f_contiguous
+    if not (ready and contiguous):
+        given = np.array(given, dtype=np.float64, order=order)
     if not np.isfinite(given).all():
         raise OperatorError(f"{name}: holds NaN or infinity; an operator must be finite.")
     given.setflags(write=False)

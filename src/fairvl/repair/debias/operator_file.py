@@ -109,11 +109,20 @@ def _read_header(values: dict[str, Any]) -> OperatorHeader:
 
 def _build(arrays: dict[str, np.ndarray[Any, Any]], header: OperatorHeader) -> LinearOperator:
     expected = {"centre", "dense"} if "dense" in arrays else {"centre", "left", "right"}
-    if not expected <= set(arrays) <= expected | ({"scale"} if "left" in arrays else set()):
-        raise OperatorError(f"arrays {sorted(arrays)}; expected centre with left and right (and scale), or with dense.")
+    if not expected <= set(arrays) <= expected | ({"scale", "tridiagonal"} if "left" in arrays else set()):
+        raise OperatorError(
+            f"arrays {sorted(arrays)}; expected centre with left and right (and weights), or with dense."
+        )
     for name, array in arrays.items():
         if array.dtype != np.float64:
             raise OperatorError(f"{name}: dtype {array.dtype}; expected float64.")
     if "dense" in arrays:
         return LinearOperator.from_matrix(arrays["dense"], arrays["centre"], header=header)
-    return LinearOperator(arrays["left"], arrays["right"], arrays["centre"], scale=arrays.get("scale"), header=header)
+    return LinearOperator(
+        arrays["left"],
+        arrays["right"],
+        arrays["centre"],
+        scale=arrays.get("scale"),
+        tridiagonal=arrays.get("tridiagonal"),
+        header=header,
+    )

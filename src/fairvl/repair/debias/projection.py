@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.linalg import blas, lapack, solve_triangular
 
 from ...arrays import check_vectors
@@ -72,7 +72,7 @@ class OrthogonalProjection:
         InputError
             Empty, not rectangular, NaN or infinite, a zero row, or no direction left to remove.
         """
-        rows, eps = _prompt_rows(prompts)
+        rows, eps = _unit_rows(prompts, "prompts")
         pairs = None
         if left is not None or right is not None:
             pairs = _Pairs.of(left, right, rows.shape[1])
@@ -221,18 +221,16 @@ class _Pairs:
         hint = "a calibration needs at least one pair; without pairs use OrthogonalProjection"
         if len(np.shape(left)) == 0 or np.shape(left)[0] == 0:
             raise InputError(f"left: no vectors; {hint}.")
-        a = check_vectors(left, "left", dim=dim)
-        b = check_vectors(right, "right", dim=a.shape[1])
+        a, a_eps = _unit_rows(left, "left", dim)
+        b, b_eps = _unit_rows(right, "right", a.shape[1])
         if len(a) != len(b):
             raise InputError(f"left has {len(a)} rows, right {len(b)}; expected pairs left[i], right[i].")
-        eps = max(_eps(a.dtype), _eps(b.dtype))
-        rows = _unit(a)
-        rows -= _unit(b)
+        rows = a - b
         square = np.einsum("ij,ij->i", rows, rows)
-        return cls(rows, eps, float(square.sum()) / len(rows), int((square == 0).sum()))
+        return cls(rows, max(a_eps, b_eps), float(square.sum()) / len(rows), int((square == 0).sum()))
 
     def spectrum_source(self) -> partial[F64]:
-        return partial(_spectrum, self.rows, self.eps)
+        return partial(_spectrum, self.rows)
 
 
 @dataclass(frozen=True)
@@ -252,7 +250,7 @@ class _Problem:
             pairs = _Pairs.of(left, right, None)
             dim = pairs.rows.shape[1]
             return cls(np.empty((0, dim)), pairs, dim, 0, "", ())
-        rows, eps = _prompt_rows(prompts)
+        rows, eps = _unit_rows(prompts, "prompts")
         pairs = _Pairs.of(left, right, rows.shape[1])
         basis, values = _removed(rows, pairs, spec.subspace, spec.rank_tolerance, eps)
         return cls(basis, pairs, rows.shape[1], len(rows), spec.subspace, tuple(values.tolist()))
@@ -276,34 +274,32 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Factor:
-    """Rows V and weights such that ``(I + lam M)^-1 = I - V.T @ diag(weights(lam)) @ V``."""
+    """Rows V and numbers that give ``(I + lam M)^-1 = I - V.T @ W(lam) @ V`` for every lambda.
 
+    `kind` says what V and `values` are: ``eigen`` (orthonormal rows, eigenvalues of ``D.T @ D``), ``gram`` (rows
+    ``U.T @ D``, the same eigenvalues; not divided by their length, so that small ones lose nothing) or ``tridiagonal``
+    (orthonormal rows in which ``D.T @ D`` has the diagonal `values` and off-diagonal `off`).
+    """
+
+    kind: str
     rows: F64
-    values: F64  # eigenvalues of D.T @ D
+    values: F64
     n_pairs: int
-    orthonormal: bool
+    off: F64 | None = None
 
     def weights(self, lam: float) -> F64:
-        if self.orthonormal:
-            if lam == np.inf:
-                return np.ones_like(self.values)
-            ridge = lam * self.values / self.n_pairs
-            return np.asarray(ridge / (1.0 + ridge))
-        return np.asarray(1.0 / (self.n_pairs / lam + self.values)) if lam else np.zeros_like(self.values)
+        if self.kind == "gram":
+            return np.asarray(1.0 / (self.n_pairs / lam + self.values)) if lam else np.zeros_like(self.values)
+        if lam == np.inf:
+            return np.ones_like(self.values)
+        ridge = lam * self.values / self.n_pairs
+        return np.asarray(ridge / (1.0 + ridge))
 
     def shaped(self, problem: _Problem) -> _Shaped:
-        basis = problem.basis
-        rank = len(basis) + len(self.rows)
-        left, right = np.empty((problem.dim, rank)), np.empty((rank, problem.dim))
-        right[: len(basis)], right[len(basis) :] = basis, self.rows
-        left[:, : len(basis)] = basis.T
-        np.subtract(self.rows.T, basis.T @ (basis @ self.rows.T), out=left[:, len(basis) :])
-        for array in (left, right):
-            array.setflags(write=False)
+        left, right = _after_projection(problem.basis, self.rows)
         source = problem.pairs.spectrum_source()
-        return _Shaped(
-            self, LinearOperator(left, right, header=problem.header(0.0), spectrum_source=source), len(basis)
-        )
+        shared = LinearOperator(left, right, header=problem.header(0.0), spectrum_source=source)
+        return _Shaped(self, shared, len(problem.basis))
 
 
 @dataclass(frozen=True)
@@ -315,8 +311,16 @@ class _Shaped:
     n_basis: int
 
     def operator(self, problem: _Problem, lam: float) -> LinearOperator:
-        scale = np.concatenate([np.ones(self.n_basis), self.factor.weights(lam)])
-        return self.shared.rescaled(scale, problem.header(lam))
+        factor, header, ones = self.factor, problem.header(lam), np.ones(self.n_basis)
+        if factor.off is None:
+            return self.shared.reweighted(header, scale=np.concatenate([ones, factor.weights(lam)]))
+        # Between the factors stands I - inv(C): with C = 2 and weight 2, the basis rows count fully.
+        ratio = lam / factor.n_pairs
+        banded = np.zeros((2, self.n_basis + len(factor.values)))
+        banded[0] = np.concatenate([2.0 * ones, 1.0 + ratio * factor.values])
+        banded[1, self.n_basis : -1] = ratio * factor.off
+        scale = np.concatenate([2.0 * ones, np.ones_like(factor.values)])
+        return self.shared.reweighted(header, scale=scale, tridiagonal=banded)
 
 
 def _from_path(problem: _Problem, factor: _Factor, lam: float) -> LinearOperator:
@@ -331,18 +335,37 @@ def _from_path(problem: _Problem, factor: _Factor, lam: float) -> LinearOperator
 def _svd_factor(pairs: _Pairs) -> _Factor:
     values, rows = _thin_svd(pairs.rows)
     keep = values > max(pairs.rows.shape) * pairs.eps * values[0]
-    return _Factor(rows[keep], values[keep] ** 2, len(pairs.rows), orthonormal=True)
+    return _Factor("eigen", rows[keep], values[keep] ** 2, len(pairs.rows))
 
 
 def _gram_factor(pairs: _Pairs) -> _Factor:
     rows = pairs.rows
     n, dim = rows.shape
     if 2 * n < dim:
-        # The rows U.T D are not divided by their length, so that small eigenvalues lose nothing.
         values, vectors = np.linalg.eigh(rows @ rows.T)
-        return _Factor(vectors.T @ rows, np.maximum(values, 0.0), n, orthonormal=False)
-    values, vectors = np.linalg.eigh(rows.T @ rows)
-    return _Factor(vectors.T, np.maximum(values, 0.0), n, orthonormal=True)
+        return _Factor("gram", vectors.T @ rows, np.maximum(values, 0.0), n)
+    if dim < 3:
+        values, vectors = np.linalg.eigh(rows.T @ rows)
+        return _Factor("eigen", vectors.T, np.maximum(values, 0.0), n)
+    # Tridiagonal is diagonal enough: a solve in it costs nothing, and the eigenvectors would double the work.
+    gram = blas.dsyrk(1.0, rows.T, lower=1)
+    size = int(lapack.dsytrd_lwork(dim, lower=1)[0])
+    reflectors, diagonal, off, tau, _ = lapack.dsytrd(gram, lower=1, lwork=size, overwrite_a=1)
+    inner, _, _ = lapack.dorgqr(reflectors[1:, :-1], tau, lwork=64 * dim)
+    basis = np.zeros((dim, dim))
+    basis[0, 0], basis[1:, 1:] = 1.0, inner.T
+    return _Factor("tridiagonal", basis, diagonal, n, off)
+
+
+def _after_projection(basis: F64, rows: F64) -> tuple[F64, F64]:
+    """Factors of ``P0 (I - rows.T @ rows)``: left ``[B.T, P0 rows.T]`` in column order, right ``[B; rows]``."""
+    right = np.concatenate([basis, rows])
+    left = np.empty(right.T.shape, order="F")
+    left.T[: len(basis)] = basis
+    np.subtract(rows, (rows @ basis.T) @ basis, out=left.T[len(basis) :])
+    for array in (left, right):
+        array.setflags(write=False)
+    return left, right
 
 
 def _woodbury(problem: _Problem, lam: float) -> LinearOperator:
@@ -353,8 +376,7 @@ def _woodbury(problem: _Problem, lam: float) -> LinearOperator:
     if info:
         return _from_path(problem, _svd_factor(problem.pairs), lam)
     inner = solve_triangular(lower, rows, lower=True, check_finite=False)
-    left = np.concatenate([basis.T, inner.T - basis.T @ (basis @ inner.T)], axis=1)
-    right = np.concatenate([basis, inner])
+    left, right = _after_projection(basis, inner)
     return LinearOperator(left, right, header=problem.header(lam), spectrum_source=problem.pairs.spectrum_source())
 
 
@@ -366,14 +388,13 @@ def _dense_solve(problem: _Problem, lam: float) -> LinearOperator:
     if info:
         return _from_path(problem, _svd_factor(problem.pairs), lam)
     inverse, _ = lapack.dpotri(lower, lower=1, overwrite_c=1)
-    matrix = inverse.T  # row-major; the solution is in its upper triangle
-    _mirror_upper(matrix)
+    _mirror_upper(inverse.T)  # the solution is in the lower triangle, which is the upper one of the transpose
     if len(basis):
-        # In place and without a d x d temporary: matrix -= basis.T @ (basis @ matrix).
-        matrix = blas.dgemm(-1.0, (basis @ matrix).T, basis.T, beta=1.0, c=matrix.T, trans_b=1, overwrite_c=1).T
-    matrix.setflags(write=False)
+        # In place and without a d x d temporary: inverse -= basis.T @ (basis @ inverse).
+        inverse = blas.dgemm(-1.0, basis.T, basis @ inverse, beta=1.0, c=inverse, overwrite_c=1)
+    inverse.setflags(write=False)
     return LinearOperator.from_matrix(
-        matrix, header=problem.header(lam), spectrum_source=problem.pairs.spectrum_source()
+        inverse, header=problem.header(lam), spectrum_source=problem.pairs.spectrum_source()
     )
 
 
@@ -421,18 +442,25 @@ def _thin_svd(rows: F64) -> tuple[F64, F64]:
     return values, basis
 
 
-def _spectrum(rows: F64, eps: float) -> F64:
+def _spectrum(rows: F64) -> F64:
     n, dim = rows.shape
     values = np.linalg.eigvalsh(rows @ rows.T if n <= dim else rows.T @ rows)[::-1] / n
     return np.asarray(values[values > max(n, dim) * np.finfo(np.float64).eps * values[0]])
 
 
-def _prompt_rows(prompts: ArrayLike) -> tuple[F64, float]:
-    rows = check_vectors(prompts, "prompts")
-    return _unit(rows), _eps(rows.dtype)
-
-
-def _unit(rows: NDArray[np.floating]) -> F64:
+def _unit_rows(vectors: ArrayLike, name: str, dim: int | None = None) -> tuple[F64, float]:
+    """Checked float64 rows of unit length (the input itself where it is that already) and the eps of its dtype."""
+    if (
+        isinstance(vectors, np.ndarray)
+        and vectors.dtype == np.float64
+        and vectors.ndim == 2
+        and vectors.size
+        and dim in (None, vectors.shape[1])
+    ):
+        length = np.einsum("ij,ij->i", vectors, vectors)
+        if (np.abs(length - 1.0) < UNIT_SLACK).all():  # so all rows are finite and none is zero
+            return vectors, _eps(vectors.dtype)
+    rows = check_vectors(vectors, name, dim=dim)
     out = rows.astype(np.float64)
     with np.errstate(over="ignore"):
         length = np.sqrt(np.einsum("ij,ij->i", out, out))
@@ -442,7 +470,7 @@ def _unit(rows: NDArray[np.floating]) -> F64:
     off = np.abs(length - 1.0) > UNIT_SLACK
     if off.any():
         out /= np.where(off, length, 1.0)[:, None]
-    return out
+    return out, _eps(rows.dtype)
 
 
 def _eps(dtype: np.dtype[np.floating]) -> float:
