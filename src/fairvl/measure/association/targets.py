@@ -136,7 +136,8 @@ def association_test(
         1 unless given or set by the preset.
     interval, level, draws, resample
         Bootstrap over the stimuli of the target sets, the attribute sets, or both, each set a stratum.
-        "bca" is the more accurate; both are calibrated in docs/validity.md.
+        "bca" is the more accurate; both are calibrated in docs/validity.md. Few, noisy attributes also pull d
+        itself towards 0, which resampling them corrects only in part.
     clusters
         Four sequences (for x, y, a, b; None where stimuli stand alone): the base word or template of each
         stimulus. Clusters are resampled and permuted whole: 150 sentences from 25 words are 25 units. The
