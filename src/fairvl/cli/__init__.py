@@ -196,8 +196,9 @@ def _write(findings: Findings, out: Path, as_json: bool) -> None:
 @click.option(
     "--subspace",
     type=click.Choice(["span", "centred", "pairs"]),
-    default=None,
-    help="Subspace to remove.  [default: the method's own]",
+    default="pairs",
+    show_default=True,
+    help="What is removed: differences of the groups' prototypes, or the centred or raw span of all prompts.",
 )
 @click.option("--lambda", "lam", type=float, default=None, help="Strength of the calibration.  [default: 1000]")
 @click.option("--bank", default=None, help="Prompt bank (name or .toml).  [default: the attribute's own]")
@@ -208,7 +209,7 @@ def debias(
     out: Path, seed: int,
 ) -> None:  # fmt: skip
     """Fit a closed-form repair of an encoder's text embedding and write it as an operator file."""
-    from ..repair.debias import fit_operator as run
+    from ..repair.debias import debias as run
     from ..sources.encoders import load_encoder
 
     options: dict[str, Any] = {"method": method, "subspace": subspace, "lam": lam, "bank": bank}

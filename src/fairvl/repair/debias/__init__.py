@@ -1,6 +1,6 @@
 """Closed-form debiasing of embeddings: each `fit` returns a frozen `LinearOperator`."""
 
-from .fitting import fit_operator as fit_operator
+from .fitting import debias as debias
 from .operator import Diagnosis as Diagnosis
 from .operator import LinearOperator as LinearOperator
 from .operator import OperatorHeader as OperatorHeader
@@ -11,8 +11,6 @@ from .projection import random_projection as random_projection
 from .wrapped import VanishedWarning as VanishedWarning
 from .wrapped import WrappedEncoder as WrappedEncoder
 
-debias = fit_operator  # the name of the verb
-
 __all__ = [
     "CalibratedProjection",
     "Diagnosis",
@@ -22,7 +20,6 @@ __all__ = [
     "VanishedWarning",
     "WrappedEncoder",
     "debias",
-    "fit_operator",
     "random_control",
     "random_projection",
 ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 METHODS = ("orthogonal", "calibrated", "random")
 
 
-def fit_operator(
+def debias(
     encoder: Encoder,
     *,
     attribute: str = "gender",
@@ -66,7 +66,7 @@ def fit_operator(
     Examples
     --------
     >>> from fairvl.sources.encoders import FakeEncoder
-    >>> operator = fit_operator(FakeEncoder(64), attribute="gender", method="orthogonal")
+    >>> operator = debias(FakeEncoder(64), attribute="gender", method="orthogonal")
     >>> operator.card.attribute, operator.card.bank["id"]
     ('gender', 'debias-gender')
     """

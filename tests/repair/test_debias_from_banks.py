@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairvl.errors import BankError, InputError
-from fairvl.repair.debias import LinearOperator, debias, fit_operator
+from fairvl.repair.debias import LinearOperator, debias
 from fairvl.sources.encoders import FakeEncoder
 from fairvl.sources.prompts import list_banks, load_bank
 
@@ -70,8 +70,8 @@ def gap(encoder, left, right):
 @pytest.mark.parametrize("method", ["orthogonal", "calibrated"])
 def test_a_held_out_pair_comes_closer_and_a_random_operator_does_not_do_it(bank, method):
     encoder = Words()
-    fitted = fit_operator(encoder, bank=bank, method=method)
-    control = fit_operator(encoder, bank=bank, method="random", seed=1)
+    fitted = debias(encoder, bank=bank, method=method)
+    control = debias(encoder, bank=bank, method="random", seed=1)
     before = gap(encoder, "an uncle", "an aunt")
     after, random = (gap(o.wrap(encoder), "an uncle", "an aunt") for o in (fitted, control))
     assert control.rank == fitted.rank
@@ -81,7 +81,7 @@ def test_a_held_out_pair_comes_closer_and_a_random_operator_does_not_do_it(bank,
 
 def test_the_header_records_bank_prompts_pairs_and_card(bank):
     encoder = Words()
-    operator = fit_operator(encoder, bank=bank, method="calibrated", lam=10.0, subspace="span")
+    operator = debias(encoder, bank=bank, method="calibrated", lam=10.0, subspace="span")
     card = operator.card
     assert card.prompts[:4] == ("a man", "the man", "a gentleman", "the gentleman")
     assert len(card.prompts) == 8
@@ -90,32 +90,32 @@ def test_the_header_records_bank_prompts_pairs_and_card(bank):
     assert card.bank == {"id": "tiny", "version": 1, "fingerprint": load_bank(bank).fingerprint}
     assert card.encoder["name"] == "fake:64"
     assert (card.lam, card.subspace, card.attribute, card.notes) == (10.0, "span", "gender", ())
-    assert fit_operator(encoder, bank=load_bank(bank), method="calibrated", lam=10.0, subspace="span").fingerprint == (
+    assert debias(encoder, bank=load_bank(bank), method="calibrated", lam=10.0, subspace="span").fingerprint == (
         operator.fingerprint
     )
 
 
 def test_prompts_that_the_encoder_cannot_read_leave_with_their_opposites(bank):
-    operator = fit_operator(Words(unknown=["lady"]), bank=bank, method="calibrated")
+    operator = debias(Words(unknown=["lady"]), bank=bank, method="calibrated")
     assert operator.card.prompts == ("a man", "the man", "a woman", "the woman")
     assert operator.card.pairs == (("a man doctor", "a woman doctor"), ("a man nurse", "a woman nurse"))
     assert "4 prompts left out" in operator.card.notes[0]
     assert "2 pairs left out" in operator.card.notes[1]
-    short = fit_operator(Words(longest=9), bank=bank)
+    short = debias(Words(longest=9), bank=bank)
     assert short.card.prompts == ("a man", "the man", "a woman", "the woman")
 
 
 def test_a_bank_that_the_encoder_cannot_read_is_refused(bank):
     with pytest.raises(BankError, match="can read no prompt of male, female"):
-        fit_operator(Words(unknown=["lady", "man"]), bank=bank)
+        debias(Words(unknown=["lady", "man"]), bank=bank)
     with pytest.raises(BankError, match="none of its pairs"):
-        fit_operator(Words(unknown=["doctor", "nurse"]), bank=bank, method="calibrated")
-    assert fit_operator(Words(unknown=["doctor", "nurse"]), bank=bank).rank == 1
+        debias(Words(unknown=["doctor", "nurse"]), bank=bank, method="calibrated")
+    assert debias(Words(unknown=["doctor", "nurse"]), bank=bank).rank == 1
 
 
 def test_pairs_remove_the_difference_of_prototypes_only(bank):
     encoder = Words()
-    operator = fit_operator(encoder, bank=bank)
+    operator = debias(encoder, bank=bank)
     sides = [["a man", "the man", "a gentleman", "the gentleman"], ["a woman", "the woman", "a lady", "the lady"]]
     means = []
     for texts in sides:
@@ -125,18 +125,18 @@ def test_pairs_remove_the_difference_of_prototypes_only(bank):
     direction = (means[0] - means[1]) / np.linalg.norm(means[0] - means[1])
     np.testing.assert_allclose(operator.matrix(), np.eye(64) - np.outer(direction, direction), atol=1e-6)
     assert operator.rank == 1
-    assert fit_operator(encoder, bank=bank, subspace="centred").rank > 1
+    assert debias(encoder, bank=bank, subspace="centred").rank > 1
 
 
 def test_unusable_requests_are_refused(bank):
     with pytest.raises(InputError, match="orthogonal, calibrated, random"):
-        fit_operator(Words(), bank=bank, method="leace")
+        debias(Words(), bank=bank, method="leace")
     with pytest.raises(BankError, match="no bank 'debias-shoe_size'"):
-        fit_operator(Words(), attribute="shoe_size")
+        debias(Words(), attribute="shoe_size")
     with pytest.raises(BankError, match="no pairs"):
-        fit_operator(Words(), bank="zero-shot-gender", method="calibrated")
+        debias(Words(), bank="zero-shot-gender", method="calibrated")
     with pytest.raises(BankError, match="no such bank file"):
-        fit_operator(Words(), bank=bank.with_name("absent.toml"))
+        debias(Words(), bank=bank.with_name("absent.toml"))
 
 
 @pytest.mark.parametrize("name", [name for name in list_banks() if name.startswith("debias-")])
