@@ -57,11 +57,14 @@ def kill_and_resume(tmp_path, tree, expected, seed):
     rng = random.Random(seed)
     out = tmp_path / f"killed-{seed}"
     (tmp_path / "run.py").write_text(RUN_IN_PROCESSES)
+    started = time.perf_counter()
+    subprocess.run([sys.executable, str(tmp_path / "run.py"), str(tmp_path / f"timed-{seed}")], check=True)
+    whole = time.perf_counter() - started
     kills = 0
     while True:
         process = subprocess.Popen([sys.executable, str(tmp_path / "run.py"), str(out)])
         # At first well inside the start and the work; then longer, so that it ends.
-        time.sleep(rng.uniform(0.2, 1.2) * (1 + kills))
+        time.sleep(rng.uniform(0.3, 0.8) * whole * (1 + kills / 4))
         process.kill()
         if process.wait() == 0:
             break
