@@ -1,4 +1,4 @@
-"""95 % intervals hold the planted effect size when stimuli are truly sampled; the whole study is bench/calibration.py."""
+"""95 % intervals hold the planted effect size when stimuli are sampled; the whole study is bench/calibration.py."""
 
 from __future__ import annotations
 
