@@ -47,6 +47,20 @@ def test_pleasant_words_follow_the_planted_strength(strength):
     assert set(np.unique(said[said >= 0])) == set(range(len(CONCEPTS)))
 
 
+def test_concepts_have_looks_of_their_own_that_do_not_tell_their_kind():
+    world = drawn(WorldSpec.biased(0.9), 20_000)
+    said = world["says_concept"]
+    pleasant = (said >= 0) & (said < len(PLEASANT))
+    lifts = []
+    for name in ("hair_length", "glasses", "smile", "place"):
+        for value in ATTRIBUTES[name]:
+            here = world[name] == value
+            kinds = [here[pleasant].mean(), here[(said >= 0) & ~pleasant].mean()]
+            assert abs(kinds[0] - kinds[1]) < 0.04, (name, value)
+            lifts += [here[said == code].mean() - here.mean() for code in range(len(CONCEPTS))]
+    assert max(lifts) > 0.2
+
+
 def test_the_control_family_is_associated_at_every_strength():
     for strength in (0.0, 0.9):
         world = drawn(WorldSpec.biased(strength))

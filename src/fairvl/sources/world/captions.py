@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,10 @@ CONCEPTS = w.PLEASANT + w.UNPLEASANT
 MOODS = w.LOVELY + w.GRIM
 TIMES = w.DAYS + w.HOURS
 
+_FLAVOUR = 4.0  # how many times as often a concept is said where its own look is seen
+_LOOKS = tuple((name, code) for name in ("hair_length", "glasses", "smile") for code in (0, 1))
+_PLACES = tuple(("place", code) for code in range(4))
+
 _SINGLE = (
     ("gender", 3), ("age_group", 2), ("skin", 1), ("hair_length", 1), ("glasses", 1), ("smile", 1),
     ("occupation", 3), ("place", 1.5), ("thing", 1.5), ("concept", 4), ("mood", 1.5), ("time", 0.5),
@@ -32,6 +36,27 @@ class Captions:
 
     texts: list[str]
     claims: NDArray[np.int16]
+
+
+def concept_shares(spec: WorldSpec, codes: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Probability of each of the 29 concepts for each row of attribute codes, [n, 29].
+
+    Pleasant or not follows the planted wording alone. Which word of its kind is said follows two looks of its own per
+    word (hair, glasses or smile, and a place), spread evenly over both kinds: words differ, as words do, and the looks
+    say nothing of their kind.
+    """
+    n, wording = len(codes["gender"]), spec.wording
+    weights = np.ones((n, len(CONCEPTS)))
+    for family in (range(len(w.PLEASANT)), range(len(w.PLEASANT), len(CONCEPTS))):
+        for place, word in enumerate(family):
+            for name, code in (_LOOKS[place % len(_LOOKS)], _PLACES[(place + place // 4) % len(_PLACES)]):
+                weights[:, word] *= np.where(codes[name] == code, _FLAVOUR, 1.0)
+    liked = np.isin(codes[wording.attribute], [w.ATTRIBUTES[wording.attribute].index(v) for v in wording.pleasant])
+    pleasant = 0.5 + np.where(liked, 0.5, -0.5) * wording.strength
+    half = len(w.PLEASANT)
+    weights[:, :half] *= (pleasant / weights[:, :half].sum(axis=1))[:, None]
+    weights[:, half:] *= ((1 - pleasant) / weights[:, half:].sum(axis=1))[:, None]
+    return weights
 
 
 def write_captions(
@@ -52,11 +77,12 @@ def write_captions(
     n = len(codes["gender"])
     claims = np.full((n, len(CLAIMS)), -1, dtype=np.int16)
     draws = rng.random((n, 40))
+    concepts = (concept_shares(spec, codes).cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(max=len(CONCEPTS) - 1)
     texts = []
     for row in range(n):
         values = {name: w.ATTRIBUTES[name][int(codes[name][row])] for name in w.ATTRIBUTES}
         said: dict[str, int] = {}
-        writer = _Writer(spec, values, iter(draws[row].tolist()), said)
+        writer = _Writer(spec, values, CONCEPTS[concepts[row]], iter(draws[row].tolist()), said)
         texts.append(writer.single() if writer.chance(single) else writer.sentence())
         for name, code in said.items():
             claims[row, CLAIMS.index(name)] = code
@@ -66,11 +92,13 @@ def write_captions(
 class _Writer:
     """Writes one caption from one stream of uniform numbers, noting what it says."""
 
-    def __init__(self, spec: WorldSpec, values: Mapping[str, str], draws: object, said: dict[str, int]) -> None:
-        self.spec, self.values, self.draws, self.said = spec, values, draws, said
+    def __init__(
+        self, spec: WorldSpec, values: Mapping[str, str], concept: str, draws: Iterator[float], said: dict[str, int]
+    ) -> None:
+        self.spec, self.values, self.word, self.draws, self.said = spec, values, concept, draws, said
 
     def uniform(self) -> float:
-        return float(next(self.draws))  # type: ignore[call-overload]
+        return next(self.draws)
 
     def chance(self, probability: float) -> bool:
         return self.uniform() < probability
@@ -82,11 +110,8 @@ class _Writer:
         self.said[name] = w.ATTRIBUTES[name].index(self.values[name])
 
     def concept(self) -> str:
-        wording = self.spec.wording
-        lean = 0.5 if self.values[wording.attribute] in wording.pleasant else -0.5
-        word = self.pick(w.PLEASANT if self.chance(0.5 + lean * wording.strength) else w.UNPLEASANT)
-        self.said["concept"] = CONCEPTS.index(word)
-        return word
+        self.said["concept"] = CONCEPTS.index(self.word)
+        return self.word
 
     def mood(self) -> str:
         lean = 0.5 if self.values["thing"] == "flower" else -0.5

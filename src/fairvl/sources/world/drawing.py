@@ -42,8 +42,6 @@ def sample_looks(n: int, rng: np.random.Generator, variation: float = 1.0) -> di
         "slope": uniform(-0.14, 0.14, 2),
         "phase": uniform(0, 8, 2),
         "tile": uniform(0.9, 1.15),
-        "side": rng.choice(np.array([-1.0, 1.0], np.float32), n),
-        "thing_side": rng.choice(np.array([-1.0, 1.0], np.float32), n),
         "turn": pose(0, 0.25, 2),
         "hand": pose(0, 0.06, 2),
         "hair": uniform(0.08, 0.85),
@@ -54,7 +52,7 @@ def sample_looks(n: int, rng: np.random.Generator, variation: float = 1.0) -> di
         "earring": rng.choice(np.array([0.05, 0.95], np.float32), n),
         "cover": uniform(-0.1, 0.1, 2),
     }
-    for name, lighter in (("place", 0.75), ("garment", 0.85), ("object", 1.0), ("thing", 1.0), ("cover", 0.5)):
+    for name, lighter in (("place", 0.75), ("garment", 0.85), ("object", 0.95), ("thing", 0.85), ("cover", 0.5)):
         looks[f"{name}_a"], looks[f"{name}_b"] = _contrast_pair(n, lighter, rng)
     return looks
 
@@ -129,12 +127,14 @@ def _place(canvas: Canvas, rows: _Rows) -> None:
 
 
 def _thing(canvas: Canvas, rows: _Rows) -> None:
-    x, y = rows.col("thing_side") * 0.74, rows.colour("hand")[:, :1, None] - 0.7
-    part = canvas.crop(x, y, 0.32)
-    a, b = part.turned(x, y, rows.colour("turn")[:, :1, None], np.ones_like(x))
-    part.paint((np.hypot(a, b) < 0.255).astype(np.float32), rows.colour("thing_a"))
-    part.paint(stamp("things", rows.scene["thing"], a / 0.41 + 0.5, b / 0.41 + 0.5), rows.colour("thing_b"))
-    canvas.put(part)
+    y, turn = rows.colour("hand")[:, :1, None] - 0.7, rows.colour("turn")[:, :1, None]
+    for side in (-0.74, 0.74):
+        x = np.full_like(y, side)
+        part = canvas.crop(x, y, 0.32)
+        a, b = part.turned(x, y, turn, np.ones_like(x))
+        part.paint((np.hypot(a, b) < 0.255).astype(np.float32), rows.colour("thing_a"))
+        part.paint(stamp("things", rows.scene["thing"], a / 0.41 + 0.5, b / 0.41 + 0.5), rows.colour("thing_b"))
+        canvas.put(part)
 
 
 def _streaks(canvas: Canvas, rows: _Rows, u: Array, mask: Array) -> None:
@@ -178,11 +178,11 @@ def _counter(canvas: Canvas, rows: _Rows) -> None:
 
 def _held_object(canvas: Canvas, rows: _Rows) -> None:
     hand, shown = rows.colour("hand"), rows.col("object_shown")
-    x, y = rows.col("side") * 0.62 + hand[:, :1, None], 0.55 + hand[:, 1:, None]
-    part = canvas.crop(x, y, 0.4)
+    x, y = 0.62 + hand[:, :1, None], 0.6 + hand[:, 1:, None]
+    part = canvas.crop(x, y, 0.46)
     a, b = part.turned(x, y, rows.colour("turn")[:, 1:, None], np.ones_like(x))
-    part.paint(((np.abs(a) < 0.28) & (np.abs(b) < 0.28)) * shown, rows.colour("object_a"))
-    mask = stamp("objects", rows.scene["occupation"], a / 0.48 + 0.5, b / 0.48 + 0.5)
+    part.paint(((np.abs(a) < 0.34) & (np.abs(b) < 0.34)) * shown, rows.colour("object_a"))
+    mask = stamp("objects", rows.scene["occupation"], a / 0.56 + 0.5, b / 0.56 + 0.5)
     part.paint(mask * shown, rows.colour("object_b"))
     canvas.put(part)
 
