@@ -145,7 +145,8 @@ def train(data: Path, out: Path, recipe: Recipe) -> dict[str, Any]:
         [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=recipe.rate, betas=(0.9, 0.98),
     )  # fmt: skip
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=recipe.steps, pct_start=0.1)
+    total = max(1, recipe.steps)  # 0 steps save the model as it was drawn
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=total, pct_start=0.1)
     target = torch.arange(recipe.batch)
     losses: list[float] = []
     for step, chosen in zip(range(recipe.steps), batches(rows, recipe, rng), strict=False):
@@ -170,9 +171,9 @@ def train(data: Path, out: Path, recipe: Recipe) -> dict[str, Any]:
         "images_trained_on": len(rows),
         "images_to_audit": len(audit),
         "held_out": held_out_roots(read_rows(data)),
-        "final_loss": float(np.mean(losses[-50:])),
+        "final_loss": float(np.mean(losses[-50:])) if losses else None,
         "chance_loss": float(np.log(recipe.batch)),
-        "seconds": round(time.perf_counter() - start),
+        "cpu_seconds": round(time.process_time()),
         "threads": torch.get_num_threads(),
     }
     (out / "training.json").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")

@@ -303,7 +303,7 @@ def emoji_audit(data: Path, work: Path, model: Path) -> tuple[Findings, Findings
         writer.writerows(audit_rows)
     encoder = fairvl.load_encoder(f"open_clip:local-dir:{model}")
     dataset = fairvl.load_dataset(f"zip:{data / 'noto-emoji-72' / 'png72.zip'}?metadata={labels}")
-    store = fairvl.embed(encoder, dataset, work / "emoji", workers=0)
+    store = fairvl.embed(encoder, dataset, work / f"{model.name}-vectors", workers=0)
     found = fairvl.audit(encoder, dataset=store, suite=HERE / "emoji.toml", draws=DRAWS)
     rows = [row for task in ("gender", "skin_tone") for row in _by_concept(encoder, store, task)]
     return found, Findings(rows).with_columns(model=found[0].model, suite=found[0].suite)

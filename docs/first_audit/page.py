@@ -16,28 +16,28 @@ HELD_OUT = "home and workshop classes: Girl and Boy (held out)"
 
 
 def write(
-    texts: Findings, faces: Mapping[str, Findings], scenes: Findings, emoji: Findings, concepts: Findings,
-    training: Mapping[str, Any], seconds: Mapping[str, float], tones: Sequence[str],
+    texts: Findings, faces: Mapping[str, Findings], scenes: Findings, emoji: tuple[Findings, Findings],
+    untrained: tuple[Findings, Findings], training: Mapping[str, Any], seconds: Mapping[str, float],
+    tones: Sequence[str],
 ) -> str:  # fmt: skip
     """Markdown of the whole page."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     return environment.get_template("page.md.j2").render(
-        text=_texts(texts), face=_faces(faces), scene=_scenes(scenes), emoji=_emoji(emoji, concepts, tones),
+        text=_texts(texts), face=_faces(faces), scene=_scenes(scenes), emoji=_emoji(emoji, untrained, tones),
         training=training, times=", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()),
     )  # fmt: skip
 
 
-def number(row: Finding, digits: int = 2, percent: bool = False) -> str:
-    """Value with its interval, "0.64 (−0.02 to 1.08)"."""
+def number(row: Finding, digits: int = 2, percent: bool = False, unit: str = " %") -> str:
+    """Value with its interval, "0.64 (−0.02 to 1.08)"; shares as per cent."""
 
     def text(value: float) -> str:
-        shown = f"{100 * value:.1f} %" if percent else f"{value:.{digits}f}"
-        return shown.replace("-", "−")
+        rounded = round(100 * value, 1) if percent else round(value, digits)
+        return f"{rounded + 0.0:.{1 if percent else digits}f}".replace("-", "−")  # + 0.0: no negative zero
 
-    if row.low is None or row.high is None:
-        return text(row.value)
-    return f"{text(row.value)} ({text(row.low).removesuffix(' %')} to {text(row.high).removesuffix(' %')})"
+    shown = text(row.value) + (unit if percent else "")
+    return shown if row.low is None or row.high is None else f"{shown} ({text(row.low)} to {text(row.high)})"
 
 
 def ps(row: Finding) -> str:
@@ -117,7 +117,7 @@ def _faces(faces: Mapping[str, Findings]) -> dict[str, Any]:
         for attribute in ("race", "gender", "age"):
             row = found.one(metric="worst_group_accuracy", attribute=attribute)
             gap = found.one(metric="accuracy_gap", attribute=attribute)
-            gap_text = f"{number(gap, percent=True)}: {gap.groups}"
+            gap_text = f"{number(gap, percent=True, unit=' points')}: {gap.groups}"
             worst.append([label, f"{attribute}: {row.groups}", number(row, percent=True), f"{row.n:,}", gap_text])
             label = ""
         for attribute in ("gender & race", "age & race", "age & gender & race"):
@@ -144,7 +144,7 @@ def _scenes(found: Findings) -> dict[str, Any]:
         inside = [number(pair, 4), ps(pair)] if pair else ["", ""]
         rows.append([str(r.extra["test"]), str(r.extra["category"]), number(r), ps(r), str(r.n), *inside])
     return {
-        "table": table(["test", "kind", "d (95 %)", "p / Holm", "n", "within scenarios (cosine)", "p / Holm"], rows),
+        "table": table(["test", "kind", "d (95 %)", "p / Holm", "n scenarios", "within scenarios (cosine)", "p / Holm"], rows),
         "probes": _probes(found), "n": next(iter(matched.values())).n,
     }  # fmt: skip
 
@@ -160,23 +160,35 @@ def _chance(row: Finding) -> str:
     return f"{100 * float(row.extra['chance'] or 0):.0f} %"
 
 
-def _emoji(found: Findings, concepts: Findings, tones: Sequence[str]) -> dict[str, Any]:
+def _emoji(
+    trained: tuple[Findings, Findings], untrained: tuple[Findings, Findings], tones: Sequence[str]
+) -> dict[str, Any]:
+    (found, concepts), (found_untrained, concepts_untrained) = trained, untrained
     place = {"(all)": -1} | {tone: code for code, tone in enumerate(tones)}
     accuracy = []
     for task in ("gender", "skin_tone"):
         for r in sorted(concepts.where(task=task), key=lambda r: place.get(r.groups, 9)):
             group = f"largest gap: {r.groups}" if r.metric == "accuracy_gap" else r.groups
             name = f"{task.replace('_', ' ')} (chance {_chance(r)})"
-            accuracy.append([name, group, number(r, percent=True), str(r.n)])
+            other = concepts_untrained.where(task=task, metric="accuracy", groups=r.groups)
+            without = number(other[0], percent=True) if other else ""
+            shown = number(r, percent=True, unit=" points" if r.metric == "accuracy_gap" else " %")
+            accuracy.append([name, group, shown, without, str(r.n)])
     tests = [
-        [str(r.extra["test"]), str(r.extra["category"]), r.order, number(r), ps(r), str(r.n)]
+        [str(r.extra["test"]), str(r.extra["category"]), r.order, number(r), ps(r),
+         number(found_untrained.one(metric="effect_size", test=str(r.extra["test"]), order=r.order)), str(r.n)]
         for r in found.where(metric="effect_size")
     ]  # fmt: skip
-    skew = [[r.attribute.replace("_", " "), number(r), str(r.n)] for r in found.where(metric="mean_max_skew")]
+    skew = [
+        [r.attribute.replace("_", " "), number(r),
+         number(found_untrained.one(metric="mean_max_skew", attribute=r.attribute)), str(r.n)]
+        for r in found.where(metric="mean_max_skew")
+    ]  # fmt: skip
     overall = [number(concepts.one(task=task, groups="(all)"), percent=True) for task in ("gender", "skin_tone")]
     return {
         "gender": overall[0], "tone": overall[1], "units": concepts[0].extra["units"], "probes": _probes(found),
-        "accuracy": table(["zero-shot task", "group", "accuracy (95 %)", "n images"], accuracy),
-        "tests": table(["association test", "kind", "order", "d (95 %)", "p / Holm", "n"], tests),
-        "skew": table(["attribute", "mean MaxSkew (95 %)", "n"], skew),
+        "probes_untrained": _probes(found_untrained),
+        "accuracy": table(["zero-shot task", "group", "accuracy (95 %)", "untrained", "n images"], accuracy),
+        "tests": table(["association test", "kind", "order", "d (95 %)", "p / Holm", "untrained d", "n units"], tests),
+        "skew": table(["attribute", "mean MaxSkew (95 %)", "untrained", "n images"], skew),
     }  # fmt: skip

@@ -27,8 +27,6 @@ from measured import TONES, emoji_audit, face_audits, scene_audit, text_audit  #
 
 from fairvl import Findings, report  # noqa: E402
 
-SHARED_COLUMNS = ("race", "gender", "age")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,10 +37,10 @@ def main() -> None:
     if arguments.data is None or not Path(arguments.data).is_dir():
         parser.error("no data: set FAIRVL_REALDATA or give --data")
     data, work = Path(arguments.data), arguments.work
-    for name in ("classes", "scenes", "emoji"):
+    for name in ("classes", "scenes", "emoji-clip-vectors", "emoji-untrained-vectors"):
         shutil.rmtree(work / name, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
-    model = work / "emoji-clip"
+    model, untrained = work / "emoji-clip", work / "emoji-untrained"
     seconds: dict[str, float] = {}
 
     def timed(name: str, function: Any, *given: Any) -> Any:
@@ -57,7 +55,9 @@ def main() -> None:
     scenes, _ = timed("scenes", scene_audit, data, work)
     if not (model / "open_clip_config.json").is_file():
         train(data, model, Recipe())
+    train(data, untrained, Recipe(steps=0))
     emoji, concepts = timed("emoji", emoji_audit, data, work, model)
+    untaught = timed("emoji, untrained", emoji_audit, data, work, untrained)
     training = json.loads((model / "training.json").read_text(encoding="utf-8"))
 
     parts = {"texts": texts, "scenes": scenes, "emoji": emoji, **faces}
@@ -66,10 +66,11 @@ def main() -> None:
         report(found, work / f"{name}.html")
     kept = [row for found in faces.values() for row in found if row.attribute.count("&") < 2]
     kept = [row for row in kept if row.metric in ("accuracy", "accuracy_gap", "worst_group_accuracy")]
-    kept += [row for found in (texts, scenes, emoji, concepts) for row in found if "query" not in row.extra]
+    tables = (texts, scenes, emoji, concepts, *(found.with_columns(model="untrained") for found in untaught))
+    kept += [row for found in tables for row in found if "query" not in row.extra]
     Findings(kept).write(HERE / "findings.csv")
     arguments.page.write_text(
-        page.write(texts, faces, scenes, emoji, concepts, training, seconds, TONES), encoding="utf-8"
+        page.write(texts, faces, scenes, (emoji, concepts), untaught, training, seconds, TONES), encoding="utf-8"
     )
     print(f"wrote {arguments.page}; reports in {work}", file=sys.stderr)
 
