@@ -143,8 +143,9 @@ def _scenes(found: Findings) -> dict[str, Any]:
         pair = matched.get(r.extra["test"])
         inside = [number(pair, 4), ps(pair)] if pair else ["", ""]
         rows.append([str(r.extra["test"]), str(r.extra["category"]), number(r), ps(r), str(r.n), *inside])
+    head = ["test", "kind", "d (95 %)", "p / Holm", "n scenarios", "within scenarios (cosine)", "p / Holm"]
     return {
-        "table": table(["test", "kind", "d (95 %)", "p / Holm", "n scenarios", "within scenarios (cosine)", "p / Holm"], rows),
+        "table": table(head, rows),
         "probes": _probes(found), "n": next(iter(matched.values())).n,
     }  # fmt: skip
 
