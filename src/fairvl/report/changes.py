@@ -92,12 +92,26 @@ def families(comparison: Comparison, treated: tuple[str, ...] = ()) -> list[Fami
 
     mean = pick("mean_max_skew")
     found = [
-        Family("association", "mean |d|", "social test", pick("effect_size")),
+        *_associations(pick("effect_size")),
         Family("retrieval skew", "mean MaxSkew@k", "ranking" if mean else "query", mean or pick("max_skew")),
         Family("accuracy gap", "best minus worst group", "comparison", pick("accuracy_gap")),
         Family("equalized odds", "largest gap in error rates", "comparison", pick("equalized_odds_difference")),
     ]
     return [family for family in found if family.members]
+
+
+def _associations(tests: tuple[Measurement, ...]) -> list[Family]:
+    """Association tests by what meets what: a repair of texts can change where texts take part, and nowhere else.
+
+    Tests between images and texts come first: they are what zero-shot labels and retrieval rest on.
+    """
+    kinds = {"images with texts": ("image-text", "text-image"), "texts alone": ("text-text",)}
+    kinds["images alone"] = ("image-image",)
+    found = {kind: tuple(m for m in tests if m.first.order in orders) for kind, orders in kinds.items()}
+    found = {kind: members for kind, members in found.items() if members}
+    if len(found) < 2 or sum(map(len, found.values())) < len(tests):
+        return [Family("association", "mean |d|", "social test", tests)]
+    return [Family(f"association, {kind}", "mean |d|", "social test", members) for kind, members in found.items()]
 
 
 def change_of(comparison: Comparison, family: Family, series: int) -> Change | None:
