@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fairvl.errors import BankError, DatasetError, InputError
+from fairvl.errors import BankError, DatasetError, EncoderError, InputError
 from fairvl.measure.audit import audit, load_suite
 from fairvl.measure.groups import accuracy_gap, worst_group_accuracy
 from fairvl.sources.encoders import EncoderCard, encoder
@@ -101,7 +101,7 @@ def test_a_closed_vocabulary_skips_tests_and_names_the_words():
 def test_an_encoder_without_a_text_side_runs_the_image_tests(planted, tmp_path):
     _, images = planted(tmp_path, n=200)
     seeing = encoder(image_fn=lambda batch: np.zeros((len(batch), 48)), card=EncoderCard(
-        library="callable", name="eyes", weights="", dim=48, modalities=("image",)))  # fmt: skip
+        library="callable", name="planted", weights="by hand", dim=48, modalities=("image",)))  # fmt: skip
     findings = audit(seeing, dataset=images, draws=100)
     ran = {row.order for row in findings.where(metric="effect_size") if not math.isnan(row.value)}
     assert ran == {"image-image"}
@@ -171,3 +171,74 @@ def test_the_core_suite_holds_what_it_promises():
     assert len(suite.classifications) >= 4
     assert len(suite.retrieval.queries) == 29
     assert all(len(query.texts) == 10 for query in suite.retrieval.queries)
+
+
+SEX = ["f", "m"] * 20
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred"),
+    [([1.0, 0.0], [1, 0]), (["1.0", "0.0"], ["1", "0"]), ([1, 0], ["1", "0"]), ([1.0, float("nan")], [1, 1])],
+)
+def test_labels_of_differently_typed_columns_are_the_same_labels(y_true, y_pred):
+    findings = audit(predictions={"y_true": y_true * 20, "y_pred": y_pred * 20, "sex": SEX}, draws=100)
+    assert findings.one(metric="accuracy", groups="(all)").value == 1
+    assert findings.one(metric="accuracy", groups="(all)").n == 20 * sum(v == v for v in y_true)
+
+
+def test_labels_of_differently_typed_csv_columns_are_the_same_labels(tmp_path):
+    (tmp_path / "p.csv").write_text("y_true,y_pred,sex\n" + "1.0,1,f\n0.0,1,m\n" * 20)
+    assert audit(predictions=tmp_path / "p.csv", draws=100).one(metric="accuracy", groups="(all)").value == 0.5
+
+
+def test_a_numeric_column_of_predictions_is_a_trend():
+    rng = np.random.default_rng(0)
+    tone = rng.integers(1, 7, 600).tolist()
+    predicted = ["a" if rng.random() < 1 - 0.1 * t else "b" for t in tone]
+    table = {"y_true": ["a"] * 600, "y_pred": predicted, "skin_tone": tone}
+    slope = audit(predictions=table, groups=["skin_tone"], draws=200).one(metric="slope", attribute="skin_tone")
+    assert slope.low < -0.1 < slope.high < 0
+
+
+@pytest.mark.parametrize("column", [["f"] * 40, [f"g{i}" for i in range(40)]])
+def test_a_group_column_that_was_asked_for_never_drops_out_in_silence(column):
+    with pytest.raises(DatasetError, match="no results can be shown by"):
+        audit(predictions={"y_true": SEX, "y_pred": SEX, "group": column}, groups=["group"], draws=100)
+
+
+def test_a_group_that_no_labelled_row_has_leaves_the_overall_accuracy():
+    table = {"y_true": ["a", "b"] * 20 + [None] * 2, "y_pred": ["a"] * 42, "sex": [None] * 40 + ["f", "m"]}
+    assert audit(predictions=table, draws=100).one(metric="accuracy", groups="(all)").value == 0.5
+
+
+@pytest.mark.parametrize("extra", [{"operator": lambda v: v}, {"dataset": "folder:nowhere"}])
+def test_predictions_refuse_what_they_cannot_use(extra):
+    with pytest.raises(InputError, match="Leave one out"):
+        audit(predictions={"y_true": SEX, "y_pred": SEX, "sex": SEX}, **extra)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"y_true": SEX, "y_pred": SEX[:-1], "sex": SEX},
+        {"y_true": SEX, "y_pred": SEX, "sex": SEX[:-1]},
+        {"y_true": [None] * 3, "y_pred": ["a"] * 3},
+    ],
+)
+def test_ragged_and_unlabelled_tables_are_user_mistakes(table):
+    with pytest.raises(DatasetError, match=r"different lengths|none of 3 rows"):
+        audit(predictions=table, draws=100)
+
+
+def test_what_was_chosen_is_part_of_the_hash():
+    table = {"y_true": SEX, "y_pred": SEX, "sex": SEX, "place": ["x", "x", "y", "y"] * 10}
+    hashes = {audit(predictions=table, crossings=c, draws=100)[0].config_hash for c in (1, 1, 2)}
+    assert len(hashes) == 2
+
+
+def test_a_store_of_another_encoder_is_refused(planted, tmp_path):
+    _, images = planted(tmp_path, n=20)
+    other = encoder(text_fn=lambda texts: np.ones((len(texts), 48)), card=EncoderCard(
+        library="callable", name="planted", weights="others", dim=48, modalities=("text",)))  # fmt: skip
+    with pytest.raises(EncoderError, match="weights 'by hand' instead of 'others'"):
+        audit(other, dataset=images)

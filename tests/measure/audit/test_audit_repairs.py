@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
-from fairvl.measure.audit import audit
+from fairvl.arrays import unit_rows
+from fairvl.errors import EncoderError, InputError
+from fairvl.measure.audit import audit, load_suite
+from fairvl.measure.audit.classifications import label_findings
 from fairvl.repair.debias import debias
+from fairvl.sources.store import write_store
+from fairvl.stats.codes import encode
 
 TEST = "women and men: pleasant and unpleasant"
 
@@ -85,3 +93,62 @@ def test_same_seed_same_bytes(planted, tmp_path):
     first, second, third = (audit(model, dataset=images, draws=200, seed=s).to_json() for s in (1, 1, 2))
     assert first == second
     assert first != third
+
+
+def test_a_text_that_a_repair_sends_to_zero_costs_its_tests_and_nothing_else(planted, tmp_path):
+    model, _ = planted(tmp_path, n=20)
+    test = next(t for t in load_suite().associations if t.test == TEST and t.order == "text-text")
+    gone = unit_rows(model.encode_texts([test.x.texts[0]]), dtype=np.float32)
+
+    def erase(vectors):
+        return np.where(np.abs(vectors - gone).max(axis=1, keepdims=True) < 1e-6, 0, vectors)
+
+    found = audit(model, operator={"erase": erase, "keep": lambda vectors: vectors}, draws=100)
+    rows = found.where(metric="effect_size", test=TEST, order="text-text")
+    assert math.isnan(rows.one(arm="after", repair="erase").value)
+    assert "1 of women" in rows.one(arm="difference", repair="erase").note
+    assert rows.one(arm="after", repair="keep").value == rows.one(arm="before").value
+    assert not math.isnan(found.where(arm="after", repair="erase", category="control")[0].value)
+
+
+def test_an_operator_of_another_encoder_or_of_another_width_is_refused(planted, tmp_path):
+    model, _ = planted(tmp_path, n=20)
+    operator = debias(model).described(encoder=dict(model.card.as_dict(), weights="others"))
+    with pytest.raises(EncoderError, match="weights 'others' instead of 'by hand'"):
+        audit(model, operator=operator)
+    with pytest.raises(InputError, match="same shape"):
+        audit(model, operator=lambda vectors: vectors[:, :7])
+
+
+def test_rankings_after_a_repair_of_images_go_by_cosine(planted, tmp_path):
+    model, images = planted(tmp_path, n=200)
+
+    def longer(vectors):
+        return vectors * np.linspace(0.1, 10, len(vectors), dtype=np.float32)[:, None]
+
+    longer.applies_to_images = True
+    rows = audit(model, dataset=images, operator=longer, draws=100).where(metric="mean_max_skew", attribute="gender")
+    assert rows.one(arm="after").value == pytest.approx(rows.one(arm="before").value)
+
+
+def test_every_row_names_the_worst_group_of_its_own_arm():
+    truth, groups = np.array(["a"] * 80), encode(["f"] * 40 + ["m"] * 40)
+    before = np.array(["a"] * 40 + ["b"] * 20 + ["a"] * 20)
+    found = label_findings(
+        truth, before, {"swap": before[::-1]}, {"sex": groups}, task="t", role="utility", draws=100, level=0.95,
+        seed=0, crossings=2,
+    )  # fmt: skip
+    rows = [row for row in found if row.metric == "worst_group_accuracy"]
+    assert [(row.arm, row.groups) for row in rows] == [("before", "m"), ("after", "f"), ("difference", "m, then f")]
+
+
+def test_harm_rates_are_crossed_as_far_as_accuracies(planted, tmp_path):
+    model, images = planted(tmp_path, n=100)
+    columns = {name: images.columns(name).tolist() for name in ("sex", "glasses")} | {"site": ["x", "y"] * 50}
+    store = write_store(
+        tmp_path / "sites", ids=images.ids, image_vectors=images.image_vectors.read(), columns=columns, card=model.card
+    )
+    for crossings, crossed in ((1, set()), (2, {"gender & site"})):
+        found = audit(model, dataset=store, draws=100, crossings=crossings)
+        for metric in ("harm_rate", "accuracy"):
+            assert {row.attribute for row in found if row.metric == metric and "&" in row.attribute} == crossed

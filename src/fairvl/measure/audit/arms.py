@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...arrays import FloatArray
 from ...findings import Finding, Scalar
-from ...stats.codes import GroupCodes
+from ...stats.codes import GroupCodes, encode
 from ...stats.estimate import Estimate
 from .material import Images, Texts
 from .suite import ImageSet, Suite, TextSet
@@ -20,7 +21,10 @@ from .suite import ImageSet, Suite, TextSet
 
 @dataclass(frozen=True)
 class Arm:
-    """Vectors under one repair (or none): texts aligned with `Texts.index`, images with `Images.ids`."""
+    """Vectors under one repair (or none): texts aligned with `Texts.index`, unit images with `Images.ids`.
+
+    Repaired texts keep the length that the repair left them: a text that lost most of itself weighs less in a mean.
+    """
 
     repair: str
     texts: FloatArray
@@ -67,6 +71,15 @@ class Setting:
     def role(self, attribute: str, otherwise: str = "fairness") -> str:
         """The role of a level (an accuracy, say): utility, unless it reads what the repair was asked to remove."""
         return "diagnostic" if attribute in self.treated else otherwise
+
+
+def crossed(groups: Mapping[str, GroupCodes], most: int) -> Iterator[tuple[str, GroupCodes]]:
+    """Every attribute that has members, then every crossing of up to `most` of them, with its name."""
+    for size in range(1, most + 1):
+        for names in itertools.combinations(groups, size):
+            codes = encode({name: groups[name] for name in names}) if size > 1 else groups[names[0]]
+            if np.count_nonzero(codes.counts):
+                yield " & ".join(names), codes
 
 
 def rows(

@@ -43,20 +43,23 @@ def _findings(setting: Setting, test: Association) -> list[Finding]:
     }  # fmt: skip
     before = _vectors(setting, test, setting.before)
     pair_id = f"association/{test.test}/{test.order}"
-    if not setting.after:
-        result = association_test(*before, **options)
-        found = rows("effect_size", "standard deviations", pair_id, _estimate(result), {}, extra=extra, **columns)
-        return [replace(found[0], p=result.p)]
-    compared = {
-        arm.repair: compare_associations(before, _vectors(setting, test, arm), **options) for arm in setting.after
-    }
-    first = next(iter(compared.values()))
-    found = rows(
-        "effect_size", "standard deviations", pair_id, _estimate(first.before),
-        {name: (_estimate(c.after), c.difference) for name, c in compared.items()}, extra=extra, **columns,
-    )  # fmt: skip
-    ps = {"": first.before.p} | {name: c.after.p for name, c in compared.items()}
-    return [replace(f, p=ps[str(f.extra["repair"])]) if f.arm != "difference" else f for f in found]
+    first: AssociationResult[float] | None = None
+    ps: dict[str, float] = {}
+    arms: dict[str, tuple[Estimate, Estimate]] = {}
+    for arm in setting.after:
+        after = _vectors(setting, test, arm)
+        if reason := _vanished(test, after):
+            nothing = Estimate(float("nan"), n=0, note=reason)
+            arms[arm.repair] = nothing, nothing
+            continue
+        compared = compare_associations(before, after, **options)
+        first, ps[arm.repair] = compared.before, compared.after.p
+        arms[arm.repair] = _estimate(compared.after), compared.difference
+    if first is None:
+        first = association_test(*before, **options)
+    ps[""] = first.p
+    found = rows("effect_size", "standard deviations", pair_id, _estimate(first), arms, extra=extra, **columns)
+    return [replace(f, p=ps.get(str(f.extra["repair"]))) if f.arm != "difference" else f for f in found]
 
 
 def _vectors(setting: Setting, test: Association, arm: Arm) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -88,6 +91,13 @@ def _obstacle(setting: Setting, test: Association) -> str:
     if small := [s.name for s, v in zip(sets, vectors, strict=True) if isinstance(s, ImageSet) and len(v) < 2]:
         return f"not run: fewer than two images of {', '.join(small)}"
     return ""
+
+
+def _vanished(test: Association, vectors: tuple[FloatArray, ...]) -> str:
+    """Which sets hold stimuli that a repair left without a direction."""
+    lost = {s.name: n for s, v in zip(_sets(test), vectors, strict=True) if (n := int((~v.any(axis=1)).sum()))}
+    said = ", ".join(f"{n} of {name}" for name, n in lost.items())
+    return f"not run: the repair sends stimuli to zero ({said}), which then have no cosine" if lost else ""
 
 
 def _estimate(result: AssociationResult[float]) -> Estimate:

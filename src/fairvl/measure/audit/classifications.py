@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ...stats.estimate import Estimate
 from ..groups import GroupSummary, compare_summary, group_summary
 from ..trends import compare_trends, trend
 from ..zeroshot import classify, prototypes
-from .arms import Arm, Setting, rows
+from .arms import Arm, Setting, crossed, rows
 from .suite import Classification
 
 MEASURES = (
@@ -46,7 +46,7 @@ def zero_shot(setting: Setting, task: Classification, arm: Arm) -> np.ndarray[An
     codes = np.repeat(np.arange(len(rows_of)), [len(r) for r in rows_of])
     classes = prototypes(arm.texts[np.concatenate(rows_of)], codes, len(rows_of))
     assert arm.images is not None
-    return np.array(task.classes)[classify(classes, arm.images)]
+    return np.array(task.classes)[classify(classes, arm.images, unit_images=True)]
 
 
 def _task_findings(setting: Setting, task: Classification) -> list[Finding]:
@@ -62,11 +62,14 @@ def _task_findings(setting: Setting, task: Classification) -> list[Finding]:
     names = [name for name in setting.images.sensitive if name != task.attribute]
     groups = {name: setting.images.groups[name].take(known) for name in names}
     numbers = {name: values[known] for name, values in setting.images.numbers.items()}
+    options: dict[str, Any] = {
+        "task": task.task, "draws": setting.draws, "level": setting.level, "seed": setting.seed,
+    }  # fmt: skip
     found = label_findings(
-        labels, before, predicted, groups, task=task.task, role=setting.role(task.attribute, "utility"),
-        draws=setting.draws, level=setting.level, seed=setting.seed, crossings=setting.crossings,
+        labels, before, predicted, groups, role=setting.role(task.attribute, "utility"), crossings=setting.crossings,
+        **options,
     )  # fmt: skip
-    return found + trend_findings(labels, before, predicted, numbers, task.task, setting)
+    return found + trend_findings(labels, before, predicted, numbers, **options)
 
 
 def label_findings(
@@ -75,41 +78,45 @@ def label_findings(
 ) -> list[Finding]:  # fmt: skip
     """Accuracy by group, worst group and gaps, for each attribute and each crossing of up to `crossings` of them."""
     found: list[Finding] = []
-    overall_done = False
-    for attribute, codes in _attributes(groups, crossings, len(truth)):
+    everybody = ("", encode(["(all)"] * len(truth)))
+    for attribute, codes in list(crossed(groups, crossings)) or [everybody]:
         options: dict[str, Any] = {"n_boot": draws, "level": level, "seed": seed}
         pairs = {name: compare_summary(truth, before, y, codes, **options) for name, y in after.items()}
         first = next(iter(pairs.values())).before if pairs else group_summary(truth, before, codes, **options)
         arms = {name: (pair.after, pair.difference) for name, pair in pairs.items()}
         extra: dict[str, Any] = {"task": task}
         columns: dict[str, Any] = {"attribute": attribute, "seed": seed}
-        if not overall_done:
+        if not found:
             found += rows(
                 "accuracy", "share", f"{task}/accuracy", first.accuracy.overall,
                 {name: (a.accuracy.overall, d.accuracy.overall) for name, (a, d) in arms.items()},
                 extra=extra | {"role": role}, groups="(all)", seed=seed,
             )  # fmt: skip
-            overall_done = True
-        if attribute == "":
-            continue
-        found += _by_group(first, arms, f"{task}/{attribute}", extra, columns)
-        for measure in CROSSING_MEASURES if " & " in attribute else MEASURES:
-            found += rows(
-                measure, "share", f"{task}/{attribute}/{measure}", first.measures[measure],
-                {name: (a.measures[measure], d.measures[measure]) for name, (a, d) in arms.items()},
-                extra=extra | {"role": "fairness"}, groups=_which(measure, first), note=_few(measure, first), **columns,
-            )  # fmt: skip
+        if attribute:
+            found += _by_group(first, arms, f"{task}/{attribute}", extra, columns)
+            for measure in CROSSING_MEASURES if " & " in attribute else MEASURES:
+                found += _aggregate(measure, first, arms, f"{task}/{attribute}", extra, columns)
     return found
 
 
-def _attributes(groups: Mapping[str, GroupCodes], crossings: int, n: int) -> Iterator[tuple[str, GroupCodes]]:
-    if not groups:
-        yield "", encode(["(all)"] * n)
-    for size in range(1, crossings + 1):
-        for names in itertools.combinations(groups, size):
-            crossed = encode({name: groups[name] for name in names}) if size > 1 else groups[names[0]]
-            if np.count_nonzero(crossed.counts):
-                yield " & ".join(names), crossed
+def _aggregate(
+    measure: str, first: GroupSummary, arms: Mapping[str, tuple[GroupSummary, GroupSummary]], pair: str,
+    extra: Mapping[str, Any], columns: Mapping[str, Any],
+) -> list[Finding]:  # fmt: skip
+    """One measure over groups; every row names the groups of its own arm, which a repair may change."""
+    found = rows(
+        measure, "share", f"{pair}/{measure}", first.measures[measure],
+        {name: (a.measures[measure], d.measures[measure]) for name, (a, d) in arms.items()},
+        extra=dict(extra) | {"role": "fairness"}, **columns,
+    )  # fmt: skip
+    named: list[Finding] = []
+    for row in found:
+        own = first if row.arm in ("", "before") else arms[str(row.extra["repair"])][0]
+        groups, few = _which(measure, own), _few(measure, own)
+        if row.arm == "difference" and (start := _which(measure, first)) != groups:
+            groups = f"{start}, then {groups}"
+        named.append(replace(row, groups=groups, note="; ".join(part for part in (few, row.note) if part)))
+    return named
 
 
 def _by_group(
@@ -144,30 +151,33 @@ def _few(measure: str, summary: GroupSummary) -> str:
 
 
 def trend_findings(
-    truth: Any, before: Any, after: Mapping[str, Any], numbers: Mapping[str, Any], task: str, setting: Setting
-) -> list[Finding]:
-    """Slope of being right on each numeric attribute, for example accuracy per year of age."""
+    truth: Any, before: Any, after: Mapping[str, Any], numbers: Mapping[str, Any], *, task: str, draws: int,
+    level: float, seed: int,
+) -> list[Finding]:  # fmt: skip
+    """Slope of being right on each numeric attribute that varies, for example accuracy per year of age."""
     found: list[Finding] = []
     right = np.asarray(before) == truth
+    options: dict[str, Any] = {"n_boot": draws, "level": level, "seed": seed}
     for attribute, values in numbers.items():
-        options: dict[str, Any] = {"n_boot": setting.draws, "level": setting.level, "seed": setting.seed}
+        if len(np.unique(values[~np.isnan(values)])) < 2:
+            continue
         arms = {}
         for name, y in after.items():
             paired = compare_trends(right, np.asarray(y) == truth, values, **options)
             arms[name] = (paired.after.slope, paired.difference.slope)
         found += rows(
             "slope", "per unit", f"{task}/slope/{attribute}", trend(right, values, **options).slope,
-            arms, extra={"task": task, "role": "fairness"}, attribute=attribute, seed=setting.seed,
+            arms, extra={"task": task, "role": "fairness"}, attribute=attribute, seed=seed,
         )  # fmt: skip
     return found
 
 
 def prediction_findings(
-    truth: Sequence[Any], predicted: Sequence[Any], groups: Mapping[str, GroupCodes], *, task: str, draws: int,
-    level: float, seed: int, crossings: int,
+    truth: Sequence[str], predicted: Sequence[str], groups: Mapping[str, GroupCodes], numbers: Mapping[str, Any], *,
+    task: str, draws: int, level: float, seed: int, crossings: int,
 ) -> list[Finding]:  # fmt: skip
     """Findings of stored labels and predictions."""
-    return label_findings(
-        np.array(truth, dtype=str), np.array(predicted, dtype=str), {}, groups, task=task, role="utility",
-        draws=draws, level=level, seed=seed, crossings=crossings,
-    )  # fmt: skip
+    y_true, y_pred = np.array(truth), np.array(predicted)
+    options: dict[str, Any] = {"task": task, "draws": draws, "level": level, "seed": seed}
+    found = label_findings(y_true, y_pred, {}, groups, role="utility", crossings=crossings, **options)
+    return found + trend_findings(y_true, y_pred, {}, numbers, **options)

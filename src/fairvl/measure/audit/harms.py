@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ...findings import Finding
-from ...stats.codes import GroupCodes, encode
+from ...stats.codes import GroupCodes
 from ...stats.estimate import Estimate
 from ..harms import HarmFrame, compare_harm_rates, harm_rates
 from ..zeroshot import classify, prototypes
-from .arms import Arm, Setting, rows
+from .arms import Arm, Setting, crossed, rows
 from .suite import Harm
 
 
@@ -29,16 +28,10 @@ def harm_findings(setting: Setting) -> list[Finding]:
                 "harm_rate", "share", "", nothing, {}, groups="(all)", extra={"label": harm.bank, "role": "fairness"}
             )
             continue
-        for attribute, codes in _crossings({name: setting.images.groups[name] for name in setting.images.sensitive}):
+        groups = {name: setting.images.groups[name] for name in setting.images.sensitive}
+        for attribute, codes in crossed(groups, setting.crossings):
             found += _findings(setting, harm, attribute, codes)
     return found
-
-
-def _crossings(groups: Mapping[str, GroupCodes]) -> list[tuple[str, GroupCodes]]:
-    pairs = [
-        (f"{a} & {b}", encode({a: groups[a], b: groups[b]})) for a, b in itertools.combinations(groups, 2)
-    ]  # fmt: skip
-    return [(name, codes) for name, codes in [*groups.items(), *pairs] if np.count_nonzero(codes.counts)]
 
 
 def _predictions(setting: Setting, harm: Harm, arm: Arm) -> list[str]:
@@ -46,7 +39,7 @@ def _predictions(setting: Setting, harm: Harm, arm: Arm) -> list[str]:
     texts = [text for s in harm.real + harm.labels for text in s.texts]
     classes = prototypes(arm.texts[[setting.texts.index[t] for t in texts]], np.arange(len(texts)), len(texts))
     assert arm.images is not None
-    return [texts[code] for code in classify(classes, arm.images)]
+    return [texts[code] for code in classify(classes, arm.images, unit_images=True)]
 
 
 def _findings(setting: Setting, harm: Harm, attribute: str, codes: GroupCodes) -> list[Finding]:

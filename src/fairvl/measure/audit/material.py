@@ -113,6 +113,8 @@ def as_encoder(encoder: str | Encoder) -> Encoder:
 
 
 def _same_encoder(encoder: Encoder, store: EmbeddingStore) -> None:
+    if differing := getattr(encoder, "image_card", encoder.card).differences(store.card):
+        raise EncoderError(f"{store.folder.name} was written by another encoder: {differing}. Embed the images again.")
     if store.image_vectors.dim != encoder.card.dim:
         raise EncoderError(
             f"{store.folder.name} holds vectors of width {store.image_vectors.dim}, the encoder makes "

@@ -5,29 +5,45 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ... import __version__
-from ...errors import DatasetError, InputError
+from ...arrays import FloatArray, check_vectors, unit_rows
+from ...errors import DatasetError, EncoderError, InputError
 from ...findings import Findings
 from ...fingerprints import fingerprint
 from ...sources.datasets import Dataset, read_table
 from ...sources.datasets.table import check_unique, require_column
 from ...sources.encoders import Encoder
 from ...sources.store import EmbeddingStore
+from ...stats.codes import as_text
 from .arms import Arm, Setting
 from .associations import association_findings
 from .classifications import classification_findings, prediction_findings
 from .harms import harm_findings
 from .leakages import leakage_findings
-from .material import Images, Operator, Recode, Texts, as_encoder, gather_images, gather_texts, label_columns
+from .material import (
+    MAX_GROUPS,
+    Images,
+    Operator,
+    Recode,
+    Texts,
+    as_encoder,
+    gather_images,
+    gather_texts,
+    label_columns,
+)
 from .rankings import ranking_findings
 from .suite import Suite, load_suite
 
+WHOLE = re.compile(r"([+-]?\d+)\.0+")
 PARTS = (association_findings, classification_findings, ranking_findings, leakage_findings, harm_findings)
 
 
@@ -61,7 +77,7 @@ def audit(
         Columns of `predictions`; ``id`` is optional. A truth column of another name than ``y_true`` (say ``gender``) is
         a group column too.
     crossings
-        How many attributes are crossed at most in group metrics.
+        How many attributes are crossed at most in group metrics and harm rates.
     draws, level, seed
         Bootstrap draws, interval level, and the seed of every random step. Both arms use the same resamples.
 
@@ -73,7 +89,9 @@ def audit(
     Raises
     ------
     InputError
-        Neither an encoder nor predictions, or both.
+        Neither an encoder nor predictions, or both; predictions with a dataset or an operator, which they cannot use.
+    EncoderError
+        An operator or a store that belongs to another encoder.
 
     Examples
     --------
@@ -87,11 +105,20 @@ def audit(
             "audit got " + ("neither an encoder nor predictions" if encoder is None else "an encoder and predictions")
             + "; expected exactly one of them."
         )  # fmt: skip
+    if predictions is not None and (dataset is not None or operator is not None):
+        raise InputError(
+            f"audit got predictions and {'a dataset' if operator is None else 'an operator'}; predictions are audited "
+            "as they are, and a repair needs the encoder. Leave one out."
+        )
     compiled = suite if isinstance(suite, Suite) else load_suite(suite)
     statistics = {"draws": draws, "level": level, "seed": seed}
+    choices: dict[str, Any] = {
+        "crossings": crossings, "groups": None if groups is None else list(groups),
+        "recode": {column: dict(mapping) for column, mapping in (recode or {}).items()},
+    }  # fmt: skip
     if predictions is not None:
         columns = {"y_true": truth, "y_pred": prediction} | ({"id": id} if id else {})
-        return _audit_predictions(predictions, columns, groups, recode, crossings, statistics)
+        return _audit_predictions(predictions, columns, groups, recode, statistics, choices)
     assert encoder is not None
     model = as_encoder(encoder)
     images = gather_images(model, dataset, compiled, recode, _progress)
@@ -99,6 +126,8 @@ def audit(
         images = _only(images, groups)
     texts = gather_texts(model, compiled.texts())
     repairs = _named(operator)
+    for name, repair in repairs.items():
+        _check_operator(name, repair, model)
     before = Arm("", texts.vectors, images.vectors if images else None)
     after = tuple(_repaired(name, repair, texts, images) for name, repair in repairs.items())
     treated = frozenset(str(_header(repair).get("attribute", "")) for repair in repairs.values()) - {""}
@@ -110,13 +139,13 @@ def audit(
             f"nothing of the suite {compiled.id!r} applies: {'; '.join(reasons[:3]) or 'it asks nothing'}. "
             "Give dataset=, or another suite."
         )
-    settings = _settings(model, images, texts, compiled, repairs, treated, statistics)
+    settings = _settings(model, images, texts, compiled, repairs, treated, statistics) | {"choices": choices}
     return _signed(rows, settings, model.card.name, images.dataset if images else "", compiled)
 
 
 def _audit_predictions(
     predictions: Path | str | Mapping[str, Sequence[Any]], columns: Mapping[str, str], groups: Sequence[str] | None,
-    recode: Recode | None, crossings: int, statistics: Mapping[str, Any],
+    recode: Recode | None, statistics: Mapping[str, Any], choices: Mapping[str, Any],
 ) -> Findings:  # fmt: skip
     truth, predicted, id_column = columns["y_true"], columns["y_pred"], columns.get("id", "id")
     table: dict[str, Any]
@@ -124,30 +153,65 @@ def _audit_predictions(
         name, table = "predictions", {k: list(v) for k, v in predictions.items()}
         for column in columns.values():
             require_column(table, column, where=name)
+        if len({len(values) for values in table.values()}) > 1:
+            lengths = {column: len(values) for column, values in table.items()}
+            raise DatasetError(f"{name}: columns of different lengths {lengths}; expected one value per row.")
     else:
         name = Path(predictions).name
         required = tuple(columns.values())
         table = dict(read_table(predictions, required=required, strings=(id_column, truth, predicted)))
     if id_column in table:
         check_unique([str(i) for i in table[id_column]], where=name)
-    dropped = [row for row, pair in enumerate(zip(table[truth], table[predicted], strict=True)) if None in pair]
-    if dropped:
-        keep = sorted(set(range(len(table[truth]))) - set(dropped))
-        table = {column: [values[row] for row in keep] for column, values in table.items()}
+    labels = [(_label(t), _label(p)) for t, p in zip(table[truth], table[predicted], strict=True)]
+    keep = [row for row, pair in enumerate(labels) if None not in pair]
+    if not keep:
+        raise DatasetError(f"{name}: none of {len(labels)} rows has both {truth!r} and {predicted!r}; expected labels.")
+    table = {column: [values[row] for row in keep] for column, values in table.items()}
     labelled = {
         k: v for k, v in table.items() if k not in (id_column, "y_true", predicted) and (not groups or k in groups)
     }
     if groups and (lost := [g for g in groups if g not in table]):
         raise DatasetError(f"{name}: no group columns {lost}; found {sorted(table)}.")
-    codes, _ = label_columns(labelled, {}, recode)
+    codes, numbers = label_columns(labelled, {}, recode)
+    _check_groups(groups, codes, numbers, name)
     task = "predictions" if truth == "y_true" else truth
-    rows = prediction_findings(table[truth], table[predicted], codes, task=task, crossings=crossings, **statistics)
+    rows = prediction_findings(
+        [str(labels[row][0]) for row in keep], [str(labels[row][1]) for row in keep], codes, numbers,
+        task=task, crossings=choices["crossings"], **statistics,
+    )  # fmt: skip
     settings = {
-        "statistics": dict(statistics), "environment": _environment(),
-        "data": {"name": name, "fingerprint": fingerprint(table), "rows": len(table[truth]), "columns": dict(columns),
-                 "dropped_without_label": len(dropped), "groups": {k: _sizes(c) for k, c in codes.items()}},
+        "statistics": dict(statistics), "choices": dict(choices), "environment": _environment(),
+        "data": {"name": name, "fingerprint": fingerprint({k: list(map(as_text, v)) for k, v in table.items()}),
+                 "rows": len(keep), "columns": dict(columns),
+                 "dropped_without_label": len(labels) - len(keep), "groups": {k: _sizes(c) for k, c in codes.items()},
+                 "numeric": sorted(numbers)},
     }  # fmt: skip
     return _signed(rows, settings, "", name, None)
+
+
+def _label(value: Any) -> str | None:
+    """A label as text; 1, 1.0, "1" and "1.0" are one label, however a column was typed."""
+    text = as_text(value)
+    whole = WHOLE.fullmatch(text.strip()) if text else None
+    return whole[1] if whole else text
+
+
+def _check_groups(
+    groups: Sequence[str] | None, codes: Mapping[str, Any], numbers: Mapping[str, Any], name: str
+) -> None:
+    """A group column that was asked for by name must not drop out in silence."""
+    if lost := [g for g in groups or () if g not in codes and g not in numbers]:
+        raise DatasetError(
+            f"{name}: no results can be shown by {lost}; expected columns of 2 to {MAX_GROUPS} different labels, or of "
+            f"numbers. Columns that hold groups: {sorted([*codes, *numbers])}."
+        )
+
+
+def _check_operator(name: str, repair: Operator, model: Encoder) -> None:
+    if differing := model.card.differences(_header(repair).get("encoder") or {}):
+        raise EncoderError(
+            f"the operator {name!r} was fitted on another encoder: {differing}. Fit one on this encoder."
+        )
 
 
 def _named(operator: Operator | Mapping[str, Operator] | None) -> dict[str, Operator]:
@@ -161,17 +225,20 @@ def _named(operator: Operator | Mapping[str, Operator] | None) -> dict[str, Oper
 def _repaired(name: str, repair: Operator, texts: Texts, images: Images | None) -> Arm:
     both = bool(getattr(repair, "applies_to_images", False))
     vectors = images.vectors if images else None
-    return Arm(
-        name, repair(texts.vectors) if len(texts.vectors) else texts.vectors,
-        repair(vectors) if both and vectors is not None else vectors,
-    )  # fmt: skip
+    if both and vectors is not None:
+        vectors = unit_rows(_applied(name, repair, vectors), f"images after {name}", dtype=np.float32)
+    return Arm(name, _applied(name, repair, texts.vectors) if len(texts.vectors) else texts.vectors, vectors)
+
+
+def _applied(name: str, repair: Operator, vectors: FloatArray) -> FloatArray:
+    out = check_vectors(repair(vectors), f"vectors after {name}", zero_ok=True)
+    if out.shape != vectors.shape:
+        raise InputError(f"the operator {name!r} made {out.shape} of {vectors.shape}; expected the same shape.")
+    return out
 
 
 def _only(images: Images, groups: Sequence[str]) -> Images:
-    if lost := [g for g in groups if g not in images.groups and g not in images.numbers]:
-        raise DatasetError(
-            f"{images.dataset}: no group columns {lost}; found {sorted([*images.groups, *images.numbers])}."
-        )
+    _check_groups(groups, images.groups, images.numbers, images.dataset)
     numbers = {k: v for k, v in images.numbers.items() if k in groups}
     return replace(images, sensitive=tuple(g for g in groups if g in images.groups), numbers=numbers)
 
@@ -226,11 +293,10 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, Any]:
-    import numpy
     import scipy
 
     return {
-        "fairvl": __version__, "python": platform.python_version(), "numpy": numpy.__version__,
+        "fairvl": __version__, "python": platform.python_version(), "numpy": np.__version__,
         "scipy": scipy.__version__, "threads": os.environ.get("OMP_NUM_THREADS", "default"),
     }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -16,7 +16,6 @@ from .operator import LinearOperator
 if TYPE_CHECKING:
     from ...sources.encoders import Encoder, EncoderCard
 
-IDENTITY = ("library", "name", "weights", "revision")  # what decides whether text vectors are comparable
 FORWARDED = ("preprocess", "over_length", "unknown_words", "close")
 
 
@@ -45,6 +44,11 @@ class WrappedEncoder:
         sides = "text+image" if self.images else "text"
         weights = f"{card.weights} + {self.operator.card.method} operator {self.operator.fingerprint} on {sides}"
         return dataclasses.replace(card, weights=weights)
+
+    @property
+    def image_card(self) -> EncoderCard:
+        """The card of the image vectors, which a repair of texts leaves as they were."""
+        return self.card if self.images else self.encoder.card
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Text vectors float32 ``[n, d]`` after the operator."""
@@ -108,15 +112,10 @@ def wrap(operator: LinearOperator, encoder: Encoder, *, images: bool, allow_othe
             f"the operator takes vectors of width {operator.dim}, the encoder {card.name!r} makes {card.dim}. "
             "Fit an operator on this encoder."
         )
-    fitted = operator.card.encoder
-    differing = [name for name in IDENTITY if name in fitted and fitted[name] != getattr(card, name, None)]
+    differing = card.differences(operator.card.encoder)
     if differing and not allow_other_encoder:
         raise OperatorError(
-            f"the operator was fitted on another encoder: {_differences(fitted, card, differing)}. Fit one on this "
+            f"the operator was fitted on another encoder: {differing}. Fit one on this "
             "encoder, or pass allow_other_encoder=True if the vectors are known to be the same."
         )
     return WrappedEncoder(operator, encoder, images=images)
-
-
-def _differences(fitted: Mapping[str, Any], card: EncoderCard, names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {fitted[name]!r} instead of {getattr(card, name, None)!r}" for name in names)

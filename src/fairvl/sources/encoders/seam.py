@@ -15,6 +15,7 @@ from ...errors import EncoderError, missing_extra
 from ...fingerprints import fingerprint
 
 Vectors = NDArray[np.float32]
+IDENTITY = ("library", "name", "weights", "revision")  # what decides whether vectors are comparable
 
 
 class TextLengthWarning(UserWarning):
@@ -82,6 +83,17 @@ class EncoderCard:
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
         return {**asdict(self), "modalities": list(self.modalities)}
+
+    def differences(self, other: Mapping[str, Any]) -> str:
+        """What says that vectors under another card (as plain values) are not of this encoder; empty when nothing does.
+
+        Examples
+        --------
+        >>> EncoderCard(library="callable", name="mine", weights="v2", dim=8).differences({"weights": "v1"})
+        "weights 'v1' instead of 'v2'"
+        """
+        mine = ((name, getattr(self, name)) for name in IDENTITY if name in other)
+        return ", ".join(f"{name} {other[name]!r} instead of {value!r}" for name, value in mine if other[name] != value)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EncoderCard:
