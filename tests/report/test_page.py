@@ -262,3 +262,20 @@ def test_the_package_is_also_the_verb(findings, tmp_path):
     import fairvl.report.check  # importing a submodule must not hide the verb
 
     assert fairvl.report(findings, tmp_path).is_file()
+
+
+@pytest.mark.parametrize(
+    ("metric", "extra"),
+    [("accuracy", {"task": "t"}), ("harm_rate", {"label": "l"}), ("max_skew", {"query": "q"}), ("own_metric", {})],
+)
+@pytest.mark.parametrize("count", [8, 12])
+def test_charts_without_room_are_named_and_counted(tmp_path, metric, extra, count):
+    rows = [
+        Finding(
+            f"{metric}_{i}" if metric == "own_metric" else metric, 0.5, "share", 50, 0.4, 0.6, 0.95,
+            groups="g", attribute=f"attribute{i}", extra=extra,
+        )
+        for i in range(count)
+    ]  # fmt: skip
+    text = Page(report(Findings(rows), tmp_path / "page.html").read_text(encoding="utf-8")).text
+    assert (f"{count - 8} of {count} charts are left out" in text) == (count > 8)

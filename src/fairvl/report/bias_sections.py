@@ -13,6 +13,7 @@ from .figures import (
     Figure,
     Section,
     by_size,
+    charts_left_out,
     left_out,
     marks_of,
     measured,
@@ -214,7 +215,8 @@ def ranking(comparison: Comparison) -> Section | None:
     return Section(
         "ranking",
         "Ranking skew",
-        "Who comes first when images are ranked for a text that says nothing about the group.",
+        "Who comes first when images are ranked for a text that says nothing about the group."
+        + charts_left_out(figures),
         tuple(figures[:MOST_FIGURES]),
         "Ranking",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
@@ -17,6 +17,7 @@ MOST_ROWS = 45
 MOST_MARKS = 180  # per chart, so that many series do not make the page heavy
 MOST_REASON = 32  # characters; the tooltip and the table have the whole note
 MOST_FIGURES = 8  # per section
+MOST_NAMED = 4  # charts without room that are named
 
 
 SHARE = (0.0, 1.0)
@@ -129,6 +130,14 @@ def left_out(total: int, shown: int, what: str, which: str = "the largest") -> s
     if total <= shown:
         return ""
     return f" Shown: {which} {shown} of {total} {what}. The table below has the others."
+
+
+def charts_left_out(figures: Sequence[Figure], most: int = MOST_FIGURES) -> str:
+    """Which charts a section has no room for, as a note for its lead; empty when it has room for all."""
+    if not (dropped := [figure.title for figure in figures[most:]]):
+        return ""
+    named = "; ".join(dropped[:MOST_NAMED]) + (f"; and {len(dropped) - MOST_NAMED} more" * (len(dropped) > MOST_NAMED))
+    return f" {len(dropped)} of {len(figures)} charts are left out; their numbers are in the table below: {named}."
 
 
 def measured(comparison: Comparison, *metrics: str) -> list[Measurement]:

@@ -11,6 +11,7 @@ from .figures import (
     Figure,
     Section,
     by_size,
+    charts_left_out,
     left_out,
     lowest,
     marks_of,
@@ -27,14 +28,16 @@ from .vocabulary import ALL_GROUPS, NO_TASK, SMALL_CELL, metric_of, spaced
 
 def by_group(comparison: Comparison) -> Section | None:
     """Accuracy of every group with its interval, and the gaps between groups."""
-    figures = [*_levels(comparison)[: MOST_FIGURES - 1], *_gaps(comparison)]
+    levels, gaps = _levels(comparison), _gaps(comparison)
+    room = MOST_FIGURES - len(gaps)
+    figures = [*levels[:room], *gaps]
     if not figures:
         return None
     return Section(
         "groups",
         "By group",
         "The same predictions, counted group by group. Group labels are the data\u2019s own, as perceived by whoever "
-        "gave them.",
+        "gave them." + charts_left_out(levels, room),
         tuple(figures),
         "Groups",
     )
@@ -205,7 +208,8 @@ def harms(comparison: Comparison) -> Section | None:
     return Section(
         "harms",
         "Harm labels",
-        "How often a zero-shot classifier picks a denigrating or crime label when one is on offer.",
+        "How often a zero-shot classifier picks a denigrating or crime label when one is on offer."
+        + charts_left_out(figures),
         tuple(figures[:MOST_FIGURES]),
         "Harms",
     )
@@ -266,7 +270,7 @@ def other(comparison: Comparison) -> Section | None:
     return Section(
         "other",
         "Other measurements",
-        "Metrics that this report has no special chart for.",
+        "Metrics that this report has no special chart for." + charts_left_out(figures),
         tuple(figures[:MOST_FIGURES]),
         "Other",
     )
