@@ -125,3 +125,20 @@ def test_unusable_input_is_refused(change, error):
     with pytest.raises(error, match=r"expected|needs|use|Drop"):
         probe(arguments.pop("vectors"), arguments.pop("labels"), **arguments)
     assert issubclass(error, FairVLError)
+
+
+def test_rows_that_belong_together_are_resampled_together():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["a", "b"], 30)
+    words = rng.normal(size=(60, 6)) + 0.8 * (labels == "a")[:, None]
+    copies = words.repeat(16, axis=0) + 1e-3 * rng.normal(size=(960, 6))
+    one = probe(words, labels).accuracy
+    apart = probe(copies, labels.repeat(16)).accuracy
+    together = probe(copies, labels.repeat(16), clusters=np.arange(60).repeat(16)).accuracy
+    width = [e.high - e.low for e in (one, apart, together)]
+    assert width[2] == pytest.approx(width[0], rel=0.35)  # sixteen copies of a word are no new evidence
+    assert width[1] < 0.5 * width[2]
+    assert "over clusters" in together.note
+    paired = compare_probes(copies, copies, labels.repeat(16), clusters=np.arange(60).repeat(16))
+    assert paired.difference.accuracy.low == paired.difference.accuracy.high == 0
+    assert paired.before.accuracy == together

@@ -1,8 +1,8 @@
 """How well a linear probe reads an attribute from vectors: cross-validated, with the chance level and an interval.
 
 A repair of the text side leaves the image side whole, so the two are probed apart. The interval resamples the rows
-with the fitted probes held fixed: it says how sure the accuracy of *these* probes is, and not how it would vary with
-another training set.
+(whole clusters of them, where rows belong together) with the fitted probes held fixed: it says how sure the accuracy of
+*these* probes is, and not how it would vary with another training set.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from numpy.typing import ArrayLike
 
 from ..arrays import check_vectors
 from ..errors import GroupError, InputError
-from ..stats.cells import FloatArray, IntArray, Resampled, Resampling, bootstrap, tabulate
+from ..stats.bootstrap import draw_counts
+from ..stats.cells import (
+    FloatArray,
+    IntArray,
+    Resampled,
+    Resampling,
+    bootstrap,
+    summarise,
+    tabulate,
+    without_interval,
+)
 from ..stats.codes import GroupCodes, encode
 from ..stats.estimate import Estimate
 from ..stats.rates import divide, mean_defined
@@ -75,9 +85,9 @@ def probe(
         Weight of ``|w|^2 / 2`` beside the summed log loss (scikit-learn's ``1 / C``); the intercept is free.
     clusters
         ``[n]`` or None: rows that share a cluster (prompts from one word, photographs of one person) stay in one
-        fold, so that the probe cannot recognise them.
+        fold, so that the probe cannot recognise them, and are resampled together.
     n_boot, level
-        Bootstrap over rows by cells label x prediction.
+        Bootstrap over rows by cells label x prediction, or over clusters.
 
     Raises
     ------
@@ -95,9 +105,9 @@ def probe(
     """
     rows, codes, notes = _labelled((vectors,), labels)
     plan = Resampling(n_boot, level, seed)
-    predicted = _out_of_fold(rows[0], codes, _folds(codes, folds, seed, _kept(clusters, labels)), l2)
-    values = _bootstrap(codes, [predicted], plan)
-    return _result(values, 0, codes, folds, predicted, notes)
+    kept = _kept(clusters, labels)
+    predicted = _out_of_fold(rows[0], codes, _folds(codes, folds, seed, kept), l2)
+    return _result(_bootstrap(codes, [predicted], plan, kept), 0, codes, folds, predicted, notes)
 
 
 def compare_probes(
@@ -115,9 +125,10 @@ def compare_probes(
     """`probe` on vectors before and after a repair, with the same folds, and the paired difference."""
     rows, codes, notes = _labelled((before, after), labels)
     plan = Resampling(n_boot, level, seed)
-    parts = _folds(codes, folds, seed, _kept(clusters, labels))
+    kept = _kept(clusters, labels)
+    parts = _folds(codes, folds, seed, kept)
     predicted = [_out_of_fold(x, codes, parts, l2) for x in rows]
-    values = _bootstrap(codes, predicted, plan)
+    values = _bootstrap(codes, predicted, plan, kept)
     first, second = (_result(values, 2 * i, codes, folds, p, notes) for i, p in enumerate(predicted))
     difference = _result(values, 4, codes, folds, np.zeros(0, dtype=np.int64), notes)
     return ProbeComparison(first, second, difference)
@@ -235,31 +246,46 @@ def _out_of_fold(x: FloatArray, codes: GroupCodes, fold: IntArray, l2: float) ->
     return predicted
 
 
-def _bootstrap(codes: GroupCodes, predicted: list[IntArray], plan: Resampling) -> Resampled:
+def _bootstrap(
+    codes: GroupCodes, predicted: list[IntArray], plan: Resampling, clusters: GroupCodes | None
+) -> Resampled:
     """Accuracy and balanced accuracy per arm, then their differences."""
+    units, unit = (1, np.zeros(len(codes), np.int64)) if clusters is None else _renumbered(clusters.codes)
     hits = [(p == codes.codes).astype(np.int64) for p in predicted]
     g = len(codes.labels)
-    cells = tabulate(codes.codes, *hits, shape=(g, *(2 for _ in hits)))
-    label = np.eye(g)[cells.coordinates[:, 0]]
+    cells = tabulate(unit, codes.codes, *hits, shape=(units, g, *(2 for _ in hits)))
+    label = np.eye(g)[cells.coordinates[:, 1]]
 
     def statistic(counts: FloatArray) -> FloatArray:
         rows = counts @ label
         values = []
         for arm in range(len(hits)):
-            right = (counts * cells.coordinates[:, 1 + arm]) @ label
+            right = (counts * cells.coordinates[:, 2 + arm]) @ label
             values += [right.sum(axis=1) / rows.sum(axis=1), mean_defined(divide(right, rows))]
         if len(hits) == 2:
             values += [values[2] - values[0], values[3] - values[1]]
         return np.column_stack(values)
 
-    return bootstrap(cells, statistic, plan)
+    if clusters is None:
+        return bootstrap(cells, statistic, plan)
+    observed = statistic(cells.counts.astype(np.float64)[None])[0]
+    if not plan.draws:
+        return without_interval(observed, plan)
+    drawn = draw_counts(units, plan.draws, np.random.default_rng(plan.seed))
+    replicates = statistic(drawn[:, cells.coordinates[:, 0]] * cells.counts)
+    return summarise(observed, replicates, plan, "clusters", units=np.full(len(observed), float(units)))
+
+
+def _renumbered(codes: IntArray) -> tuple[int, IntArray]:
+    found, inverse = np.unique(codes, return_inverse=True)
+    return len(found), inverse.ravel()
 
 
 def _result(
     values: Resampled, at: int, codes: GroupCodes, folds: int, predicted: IntArray, notes: tuple[str, ...]
 ) -> ProbeResult:
     n = len(codes)
-    note = "interval over rows, probes held fixed"
+    note = f"interval over {'clusters' if 'clusters' in values.method else 'rows'}, probes held fixed"
     return ProbeResult(
         values.estimate(at, n, note),
         values.estimate(at + 1, n, note),
