@@ -11,6 +11,7 @@ from fairvl.errors import BankError, DatasetError, EncoderError, InputError
 from fairvl.measure.audit import audit, load_suite
 from fairvl.measure.groups import accuracy_gap, worst_group_accuracy
 from fairvl.sources.encoders import EncoderCard, encoder
+from fairvl.sources.store import write_store
 
 
 def test_predictions_equal_the_group_metrics(tmp_path):
@@ -242,3 +243,27 @@ def test_a_store_of_another_encoder_is_refused(planted, tmp_path):
         library="callable", name="planted", weights="others", dim=48, modalities=("text",)))  # fmt: skip
     with pytest.raises(EncoderError, match="weights 'by hand' instead of 'others'"):
         audit(other, dataset=images)
+
+
+def test_two_columns_of_one_attribute_are_not_merged_in_silence(planted, tmp_path):
+    model, images = planted(tmp_path, n=20)
+    columns = {"sex": images.columns("sex").tolist(), "gender": ["woman", "man"] * 10}
+    both = write_store(
+        tmp_path / "both", ids=images.ids, image_vectors=images.image_vectors.read(), columns=columns, card=model.card
+    )
+    with pytest.raises(DatasetError, match="both say 'gender'"):
+        audit(model, dataset=both)
+
+
+def test_a_data_frame_is_told_how_to_become_columns():
+    with pytest.raises(InputError, match="to_dict"):
+        audit(predictions=np.zeros((3, 2)))
+
+
+def test_a_text_probe_that_cannot_run_says_why(planted, tmp_path):
+    _, images = planted(tmp_path, n=100)
+    seeing = encoder(image_fn=lambda batch: np.zeros((len(batch), 48)), card=EncoderCard(
+        library="callable", name="planted", weights="by hand", dim=48, modalities=("image",)))  # fmt: skip
+    probes = audit(seeing, dataset=images, draws=100).where(metric="probe_accuracy")
+    assert "no text side" in probes.one(modality="text").note
+    assert probes.one(modality="image").value > 0.9

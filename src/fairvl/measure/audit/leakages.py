@@ -23,7 +23,8 @@ MAX_IMAGES = 4_000  # more rows would only narrow an interval that is narrow alr
 
 
 def leakage_findings(setting: Setting) -> list[Finding]:
-    """Probe accuracy beside its chance level, for each attribute the suite probes."""
+    """Probe accuracy beside its chance level, for each attribute the suite probes; a text probe that cannot run says
+    why."""
     found: list[Finding] = []
     for leakage in setting.suite.leakages:
         found += _texts(setting, leakage)
@@ -32,12 +33,18 @@ def leakage_findings(setting: Setting) -> list[Finding]:
 
 
 def _texts(setting: Setting, leakage: Leakage) -> list[Finding]:
-    if not leakage.texts or setting.texts.missing(leakage.texts):
+    if not leakage.texts:
         return []
+    few = [s.name for s in leakage.texts if s.n_words < FOLDS]
+    reason = setting.texts.missing(leakage.texts)
+    if not reason and few:
+        reason = f"not run: fewer than {FOLDS} words in {', '.join(few)}"
+    if reason:
+        extra: dict[str, Any] = {"modality": "text", "role": "diagnostic"}
+        nothing = Estimate(float("nan"), n=0, note=reason)
+        return rows("probe_accuracy", "share", "", nothing, {}, attribute=leakage.attribute, extra=extra)
     labels = [s.name for s in leakage.texts for _ in s.texts]
     clusters = [f"{s.name}/{word}" for s in leakage.texts for word in s.words]
-    if min(s.n_words for s in leakage.texts) < FOLDS:
-        return []
     chosen = [row for s in leakage.texts for row in setting.texts.rows(s)]
     vectors = {arm.repair: arm.texts[chosen] for arm in (setting.before, *setting.after)}
     return _findings(setting, leakage.attribute, "text", vectors, labels, clusters)

@@ -188,6 +188,7 @@ def label_columns(
         if lost := [old for old in mapping if old not in present]:
             raise DatasetError(f"recode of {column!r}: no row is labelled {lost}; expected labels that occur.")
     groups: dict[str, GroupCodes] = {}
+    sources: dict[str, str] = {}
     numbers: dict[str, FloatArray] = {}
     for column, values in columns.items():
         mapping = (recode or {}).get(column, {})
@@ -211,5 +212,8 @@ def label_columns(
         distinct = len({label for label in labels if label is not None})
         if distinct >= 2 and (distinct <= MAX_GROUPS or not shown):
             name = attribute.name if attribute else column
+            if name in groups:
+                raise DatasetError(f"the columns {sources[name]!r} and {column!r} both say {name!r}; leave one out.")
+            sources[name] = column
             groups[name] = encode(labels, name=name)
     return groups, numbers

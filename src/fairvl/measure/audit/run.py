@@ -156,6 +156,11 @@ def _audit_predictions(
         if len({len(values) for values in table.values()}) > 1:
             lengths = {column: len(values) for column, values in table.items()}
             raise DatasetError(f"{name}: columns of different lengths {lengths}; expected one value per row.")
+    elif not isinstance(predictions, (str, Path)):
+        raise InputError(
+            f"predictions are a {type(predictions).__name__}; expected the path of a table, or a mapping of columns "
+            "(of a data frame: frame.to_dict('list'))."
+        )
     else:
         name = Path(predictions).name
         required = tuple(columns.values())
