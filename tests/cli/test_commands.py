@@ -133,3 +133,17 @@ def test_ctrl_c_ends_with_one_line_and_no_traceback(tmp_path):
     assert process.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors
+
+
+def test_two_operators_of_one_name_do_not_replace_each_other(run, tmp_path):
+    for folder in ("a", "b"):
+        assert (
+            run("debias", "fake:8", "--method", "orthogonal", "-o", tmp_path / folder / "r.safetensors").exit_code == 0
+        )
+    done = run(
+        "audit", "-e", "fake:8", "--operator", tmp_path / "a/r.safetensors", "--operator", tmp_path / "b/r.safetensors",
+        "-o", tmp_path / "out",
+    )  # fmt: skip
+    assert done.exit_code == 2
+    assert "same name" in done.output
+    assert not (tmp_path / "out").exists()

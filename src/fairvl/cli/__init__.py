@@ -151,6 +151,10 @@ def audit(
     from ..repair.debias import LinearOperator
 
     repairs = {operator.stem: LinearOperator.load(operator) for operator in operators}
+    if len(repairs) < len(operators):
+        raise click.BadParameter(
+            "two files have the same name; a repair goes by it. Rename one.", param_hint="--operator"
+        )
     findings = run(
         encoder, dataset=dataset, predictions=predictions, suite=suite, operator=repairs or None,
         groups=groups.split(",") if groups else None, recode=_recodes(recode), truth=truth, prediction=prediction,
