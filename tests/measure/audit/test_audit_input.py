@@ -267,3 +267,11 @@ def test_a_text_probe_that_cannot_run_says_why(planted, tmp_path):
     probes = audit(seeing, dataset=images, draws=100).where(metric="probe_accuracy")
     assert "no text side" in probes.one(modality="text").note
     assert probes.one(modality="image").value > 0.9
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_two_numbers_and_missing_rows_are_two_groups_and_not_a_trend(missing):
+    table = {"y_true": ["a"] * 60, "y_pred": ["a"] * 60, "glasses": [0.0, 1.0] * 20 + [missing] * 20}
+    findings = audit(predictions=table, draws=100)
+    assert findings.settings["data"]["groups"] == {"glasses": {"0": 20, "1": 20, "(missing)": 20}}
+    assert not findings.where(metric="slope")

@@ -193,10 +193,9 @@ def label_columns(
     for column, values in columns.items():
         mapping = (recode or {}).get(column, {})
         attribute = next((a for a in attributes.values() if column.lower() in a.columns), None)
-        is_number = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in values]
+        known = [v for v in values if v is not None and v == v]
         if attribute is None or attribute.numeric:
-            known = [v for v in values if v is not None]
-            if known and all(n or v is None for n, v in zip(is_number, values, strict=True)) and len(set(known)) > 2:
+            if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in known) and len(set(known)) > 2:
                 numbers[attribute.name if attribute else column] = np.array(
                     [np.nan if v is None else v for v in values], dtype=np.float64
                 )
