@@ -147,3 +147,16 @@ def test_two_operators_of_one_name_do_not_replace_each_other(run, tmp_path):
     assert done.exit_code == 2
     assert "same name" in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_a_mistake_and_not_a_traceback(run, tmp_path):
+    (tmp_path / "p.csv").write_text(TABLE)
+    (tmp_path / "taken").write_text("mine")
+    arguments = ("audit", "--predictions", tmp_path / "p.csv", "--draws", 100, "-o")
+    for out in ("taken", "taken/below"):
+        done = run(*arguments, tmp_path / out)
+        assert done.exit_code == 2, done.output
+        assert "Traceback" not in done.output
+        assert "taken" in done.output
+    assert (tmp_path / "taken").read_text() == "mine"
+    assert run("report", tmp_path / "p.csv", "-o", tmp_path).exit_code == 2

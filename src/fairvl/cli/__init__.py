@@ -47,6 +47,8 @@ class Verbs(click.Group):
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(INTERRUPTED) from None
+        except OSError as error:
+            _fail(f"error: {error}", USER_ERROR)
 
 
 def _fail(line: str, code: int) -> NoReturn:
@@ -78,6 +80,8 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
+_folder = click.Path(path_type=Path, file_okay=False)  # refused before the work, not after it
+_file = click.Path(path_type=Path, dir_okay=False)
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random step.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on standard output.")
 _uncertainty = _options(
@@ -92,7 +96,7 @@ _uncertainty = _options(
 )
 @click.argument("encoder")
 @click.argument("dataset")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the store.")
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of the store.")
 @click.option("--engine", default="local", show_default=True, help="local")
 @click.option("--workers", type=click.IntRange(0), default=None, help="Decoding processes.  [default: cores - 1]")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images per forward pass.")
@@ -138,7 +142,7 @@ def embed(
 @click.option(
     "--crossings", type=click.IntRange(1, 4), default=2, show_default=True, help="Attributes crossed at most."
 )
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of findings and report.")
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of findings and report.")
 @_uncertainty
 @_json
 def audit(
@@ -206,7 +210,7 @@ def _write(findings: Findings, out: Path, as_json: bool) -> None:
 )
 @click.option("--lambda", "lam", type=float, default=None, help="Strength of the calibration.  [default: 1000]")
 @click.option("--bank", default=None, help="Prompt bank (name or .toml).  [default: the attribute's own]")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Operator file (.safetensors).")
+@click.option("-o", "--out", type=_file, required=True, help="Operator file (.safetensors).")
 @_seed
 def debias(
     encoder: str, attribute: str, method: str, subspace: str | None, lam: float | None, bank: str | None,
@@ -229,7 +233,7 @@ def debias(
     epilog=_example("fairvl report audit/findings.json -o report.html", "fairvl report a.json b.json -o compare.html")
 )
 @click.argument("findings", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="HTML file.")
+@click.option("-o", "--out", type=_file, required=True, help="HTML file.")
 def report(findings: Sequence[Path], out: Path) -> None:
     """One self-contained HTML page from FINDINGS; several runs become a comparison."""
     from ..report import report as run
@@ -256,7 +260,7 @@ def check(findings: Path, thresholds: Path, as_json: bool) -> None:
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=_folder,
     default=Path("fairvl-demo"),
     show_default=True,
     help="Folder of findings and report.",
