@@ -19,7 +19,7 @@ BENCHES = {
         "pair). Bars: 150 times for (1024, 8, 1,000) with 64 MB added, 200 times and 20 MB for (2048, 8, 80), the path "
         "of 20 lambdas at most 4 times one."
     ),
-    "groups": "Group metrics, 1,000 bootstrap replicates at n = 100,000, against fairlearn's `MetricFrame`. Bar: 100 times.",
+    "groups": "Group metrics, 1,000 bootstrap draws at n = 100,000, against fairlearn's `MetricFrame`. Bar: 100 times.",
     "ndkl": "NDKL at n = 10,954 with 7 groups against a plain loop over rows. Bar: 5 ms.",
     "embed": (
         "`fairvl embed` on 2,000 JPEGs of 500 pixels and more with ViT-B-32 (random weights), decode and resize "

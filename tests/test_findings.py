@@ -67,6 +67,13 @@ def test_what_is_written_is_read_back(rows, suffix, tmp_path_factory):
     assert dict(back.settings) == settings_
 
 
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+def test_infinite_values_survive(tmp_path, suffix):
+    table = Findings([Finding("min_skew", -math.inf, "nats", 10, -math.inf, 0.1, 0.95)])
+    back = Findings.read(table.write(tmp_path / f"a{suffix}"))[0]
+    assert (back.value, back.low, back.high) == (-math.inf, -math.inf, 0.1)
+
+
 def test_csv_cells_are_no_formulas():
     row = Finding("m", 1.0, "u", 1, note="=HYPERLINK(1)", extra={"query": "@x", "plain": "a=b"})
     cells = next(csv.DictReader(io.StringIO(Findings([row]).to_csv())))

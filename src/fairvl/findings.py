@@ -77,7 +77,7 @@ class Finding:
     extra: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high", "level", "p", "p_adjusted"):
+        for name in _NUMBERS:
             number = getattr(self, name)
             if number is not None:
                 object.__setattr__(self, name, float(number))
@@ -102,13 +102,22 @@ class Finding:
                 raise FindingsError(f"{self.metric}: free column {name!r} holds {type(value).__name__}, not a scalar.")
 
     def record(self) -> dict[str, Scalar]:
-        """Flat dictionary, fixed columns first, free columns after; NaN becomes None."""
+        """Flat dictionary, fixed columns first, free columns after; NaN becomes None, infinity "inf" or "-inf"."""
         row = {name: getattr(self, name) for name in COLUMNS} | dict(self.extra)
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        return {k: _strict(v) if isinstance(v, float) else v for k, v in row.items()}
+
+
+def _strict(number: float) -> float | str | None:
+    """A number as strict JSON can hold it."""
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)
 
 
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Finding) if f.name != "extra")
 _COLUMN_SET = frozenset(COLUMNS) | {"extra"}
+_NUMBERS = ("value", "low", "high", "level", "p", "p_adjusted")
+_INFINITE = ("inf", "-inf")
 
 
 @dataclass(frozen=True)
@@ -187,7 +196,10 @@ class Findings(Sequence[Finding]):
         """Arrow table with all columns; the settings travel as schema metadata."""
         import pyarrow as pa
 
-        records = self.records()
+        records = [
+            {k: float(v) if v in _INFINITE and k in _NUMBERS else v for k, v in record.items()}
+            for record in self.records()
+        ]
         table = pa.table({name: [r.get(name) for r in records] for name in self.columns})
         return table.replace_schema_metadata(
             {"fairvl_findings": str(FORMAT), "settings": json.dumps(dict(self.settings))}

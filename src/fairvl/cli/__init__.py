@@ -43,7 +43,7 @@ class Verbs(click.Group):
         except FairVLError as error:
             _fail(f"error: {error}", USER_ERROR)
         except KeyboardInterrupt:
-            _fail("interrupted; nothing half-written was left. The same command goes on where it stopped.", INTERRUPTED)
+            _fail("interrupted; nothing half-written was left. An embed goes on where it stopped.", INTERRUPTED)
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(INTERRUPTED) from None

@@ -124,6 +124,14 @@ METRICS: dict[str, Metric] = {
         "The smallest log ratio over groups: the most under-represented group. A group absent from the first k makes "
         "it undefined unless a smoothing is stated.",
     ),
+    "mean_bias_at_k": Metric(
+        "Mean Bias@k",
+        "points",
+        "zero",
+        "other",
+        "The mean over the queries of the difference between two groups' shares among the first k.",
+    ),
+    "mean_ndkl": Metric("Mean NDKL", "plain", "low", "other", "The mean of NDKL over the queries of the bank."),
     "ndkl": Metric(
         "NDKL",
         "plain",

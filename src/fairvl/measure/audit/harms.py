@@ -29,8 +29,9 @@ def harm_findings(setting: Setting) -> list[Finding]:
             )
             continue
         groups = {name: setting.images.groups[name] for name in setting.images.sensitive}
+        predicted = {arm.repair: _predictions(setting, harm, arm) for arm in (setting.before, *setting.after)}
         for attribute, codes in crossed(groups, setting.crossings):
-            found += _findings(setting, harm, attribute, codes)
+            found += _findings(setting, harm, attribute, codes, predicted)
     return found
 
 
@@ -42,16 +43,17 @@ def _predictions(setting: Setting, harm: Harm, arm: Arm) -> list[str]:
     return [texts[code] for code in classify(classes, arm.images, unit_images=True)]
 
 
-def _findings(setting: Setting, harm: Harm, attribute: str, codes: GroupCodes) -> list[Finding]:
+def _findings(
+    setting: Setting, harm: Harm, attribute: str, codes: GroupCodes, predicted: Mapping[str, list[str]]
+) -> list[Finding]:
     labels = {s.name: s.texts for s in harm.labels}
     options: dict[str, Any] = {
         "real_labels": [text for s in harm.real for text in s.texts], "n_boot": setting.draws,
         "level": setting.level, "seed": setting.seed,
     }  # fmt: skip
-    before = _predictions(setting, harm, setting.before)
+    before = predicted[""]
     pairs = {
-        arm.repair: compare_harm_rates(before, _predictions(setting, harm, arm), codes, labels, **options)
-        for arm in setting.after
+        name: compare_harm_rates(before, after, codes, labels, **options) for name, after in predicted.items() if name
     }
     first = next(iter(pairs.values())).before if pairs else harm_rates(before, codes, labels, **options)
     arms = {name: (pair.after, pair.difference) for name, pair in pairs.items()}

@@ -1,7 +1,8 @@
-"""Who neutral queries put on top: MaxSkew@k, MinSkew@k and NDKL over a bank of queries, before and after."""
+"""Who neutral queries put on top: MaxSkew, MinSkew, Bias@k and NDKL over a bank of queries, before and after."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,20 @@ import numpy as np
 from ...arrays import FloatArray
 from ...findings import Finding
 from ...stats.codes import GroupCodes
-from ..ranking import compare_skew, skew_over_queries
+from ..ranking import RankingFrame, compare_skew, skew_over_queries
 from ..zeroshot import prototypes, scores
 from .arms import Arm, Setting, rows
 from .suite import Retrieval, TextSet
 
-METRICS = ("max_skew", "min_skew")
+UNITS = {"max_skew": "nats", "min_skew": "nats", "bias_at_k": "share", "ndkl": "nats"}
+NDKL_DRAWS = 100  # a replicate ranks all images anew
+CONVENTIONS = {
+    "k": "the suite's share of the images that have a group, at most its largest k",
+    "ties": "rows that tie at the border share the places left in expectation",
+    "smoothing": 0, "floor": 0,
+    "bias_at_k": "first group minus second over both, for attributes of two groups",
+    "ndkl_draws": NDKL_DRAWS,
+}  # fmt: skip
 
 
 def ranking_findings(setting: Setting) -> list[Finding]:
@@ -46,28 +55,43 @@ def _attribute_findings(
     n = int(codes.counts.sum())
     k = max(1, min(retrieval.k_max, round(retrieval.k_share * n)))
     names = [query.name for query in queries]
+    two = codes.labels if len(codes.labels) == 2 else None
     options: dict[str, Any] = {
-        "k": k, "target": retrieval.target, "queries": names, "metrics": METRICS,
-        "n_boot": setting.draws, "level": setting.level, "seed": setting.seed,
+        "k": k, "target": retrieval.target, "queries": names, "level": setting.level, "seed": setting.seed,
+        "orientation": two,
     }  # fmt: skip
     before = query_scores(setting, queries, setting.before)
     after = {arm.repair: query_scores(setting, queries, arm) for arm in setting.after}
-    pairs = {name: compare_skew(before, s, codes, **options) for name, s in after.items()}
-    first = next(iter(pairs.values())).before if pairs else skew_over_queries(before, codes, **options)
-    arms = {name: (pair.after, pair.difference) for name, pair in pairs.items()}
     extra: dict[str, Any] = {"k": k, "target": retrieval.target, "role": "fairness"}
     columns: dict[str, Any] = {"attribute": attribute, "seed": setting.seed, "note": note}
+    by_cut = ("max_skew", "min_skew", "bias_at_k") if two else ("max_skew", "min_skew")
     found: list[Finding] = []
-    for metric in METRICS:
-        found += rows(
-            f"mean_{metric}", "nats", f"ranking/{attribute}/mean_{metric}", first.mean[metric],
-            {name: (a.mean[metric], d.mean[metric]) for name, (a, d) in arms.items()},
-            groups="(all queries)", extra=extra, **columns,
-        )  # fmt: skip
+    for metrics, draws in ((by_cut, setting.draws), (("ndkl",), min(setting.draws, NDKL_DRAWS))):
+        measured = {"metrics": metrics, "n_boot": draws} | options
+        pairs = {name: compare_skew(before, s, codes, **measured) for name, s in after.items()}
+        first = next(iter(pairs.values())).before if pairs else skew_over_queries(before, codes, **measured)
+        arms = {name: (pair.after, pair.difference) for name, pair in pairs.items()}
+        for metric in metrics:
+            sides = f"{two[0]} - {two[1]}, all queries" if two and metric == "bias_at_k" else "(all queries)"
+            found += rows(
+                f"mean_{metric}", UNITS[metric], f"ranking/{attribute}/mean_{metric}", first.mean[metric],
+                {name: (a.mean[metric], d.mean[metric]) for name, (a, d) in arms.items()},
+                groups=sides, extra=extra, **columns,
+            )  # fmt: skip
+        if "max_skew" in metrics:
+            found += _by_query(names, first, arms, attribute, extra, setting.seed)
+    return found
+
+
+def _by_query(
+    names: list[str], first: RankingFrame, arms: Mapping[str, tuple[RankingFrame, RankingFrame]], attribute: str,
+    extra: Mapping[str, Any], seed: int,
+) -> list[Finding]:  # fmt: skip
+    found: list[Finding] = []
     for query in names:
         found += rows(
             "max_skew", "nats", f"ranking/{attribute}/max_skew/{query}", first.by_query["max_skew"][query],
             {name: (a.by_query["max_skew"][query], d.by_query["max_skew"][query]) for name, (a, d) in arms.items()},
-            groups=query, attribute=attribute, extra={**extra, "query": query}, seed=setting.seed,
+            groups=query, attribute=attribute, extra={**extra, "query": query}, seed=seed,
         )  # fmt: skip
     return found

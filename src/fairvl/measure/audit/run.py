@@ -40,7 +40,7 @@ from .material import (
     gather_texts,
     label_columns,
 )
-from .rankings import ranking_findings
+from .rankings import CONVENTIONS, ranking_findings
 from .suite import Suite, load_suite
 
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -265,6 +265,7 @@ def _settings(
             "tasks": {task.task: list(task.classes) for task in suite.classifications},
         },
         "statistics": dict(statistics),
+        "ranking": dict(CONVENTIONS),
         "repairs": {name: _header(repair) for name, repair in repairs.items()},
         "treated_attribute": ", ".join(sorted(treated)),
         "environment": _environment(),
