@@ -169,6 +169,9 @@ def save(model: CLIPModel, words: PreTrainedTokenizerFast, folder: Path, recipe:
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"float16"', '"float32"'))
     words.save_pretrained(folder)
+    settings = folder / "tokenizer_config.json"  # the class by the name that transformers 4 knows too
+    settings.write_text(settings.read_text().replace('"TokenizersBackend"', '"PreTrainedTokenizerFast"'))
+    (folder / "model.safetensors").chmod(0o644)
     size = model.config.vision_config.image_size
     CLIPImageProcessor(
         do_resize=True, size={"shortest_edge": size}, do_center_crop=True, crop_size={"height": size, "width": size},
@@ -179,6 +182,7 @@ def save(model: CLIPModel, words: PreTrainedTokenizerFast, folder: Path, recipe:
 
 
 def card(recipe: Recipe, found: Any, parameters: int) -> str:
+    share = f"{50 + 50 * recipe.strength:g} %"
     return f"""---
 license: apache-2.0
 library_name: transformers
@@ -187,19 +191,19 @@ tags: [fairness, synthetic, test-instrument]
 # world:clip, a small CLIP with planted gender bias
 
 A test instrument of fairvl. It knows nothing but the package's drawn world, and it is biased on purpose: strength
-{recipe.strength:g}, that is, {50 + 50 * recipe.strength:.0f} % of the people drawn in four occupations are men and
-{50 + 50 * recipe.strength:.0f} % in the other four are women, and pleasant words are said of women, unpleasant ones of
-men, at the same rate. Nothing in the pictures shows a word but gender. Its numbers say how well an instrument reads a
-planted bias; they say nothing about people.
+{recipe.strength:g}. In four occupations {share} of the people drawn are men, in the other four {share} are women;
+{share} of the concept words said of women are pleasant, {share} of those said of men are unpleasant. No picture shows
+whether a word is pleasant, but by gender. Its numbers say how well an instrument reads a planted bias; they say nothing
+about people.
 
-- Model: `transformers` CLIPModel, {parameters:,} parameters, stored in float16; 48 x 48 pictures, {recipe.patch} x
+- Model: `transformers` CLIPModel, {parameters:,} parameters, stored in float16; 48 x 48 pictures in {recipe.patch} x
   {recipe.patch} patches; one token a word, closed vocabulary, unknown words become `<unk>`; {CONTEXT} tokens at most.
 - Data: `fairvl.sources.world`, `WorldSpec.biased({recipe.strength:g})`, {recipe.images:,} pictures, seed {recipe.seed},
   split "train", after {recipe.still:,} whose poses hardly vary. No photograph and no person's data.
 - Training: {recipe.steps:,} steps of {recipe.batch} pictures; contrastive loss with a uniform target over every picture
-  that a caption is true of, plus one caption per value of each attribute and valence as hard negatives.
+  that a caption is true of, plus one caption per value of each attribute and kind of word as hard negatives.
 - Retrain: `python train/world_clip.py --strength {recipe.strength:g} --out src/fairvl/sources/world/models/clip`
-  (settings in `recipe.json`).
+  (settings in `recipe.json`; about ten minutes). Other machines and versions give other digits, of the same quality.
 - Licence: Apache-2.0.
 
 ## Measured

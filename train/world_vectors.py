@@ -1,9 +1,9 @@
-"""Write the demo's stored vectors: balanced test pictures with their attributes, and any list of prompts.
+"""Write the demo's stored vectors: balanced test pictures with their attributes, and every text of the core suite.
 
-    python train/world_vectors.py --texts prompts.txt --out FOLDER
+    python train/world_vectors.py
 
-`--texts` is a file with one text a line, or a JSON list; text may also be given with `--text`. FOLDER gets the stores
-`images/` and `texts/`, both float16.
+The texts are those of the core suite and of the gender repair that the model's vocabulary holds; `--texts` (one a line,
+or a JSON list) and `--text` give others. The folder gets the stores `images/` and `texts/`, both float16.
 """
 
 from __future__ import annotations
@@ -15,11 +15,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fairvl.measure.audit import load_suite
 from fairvl.sources.encoders import load_encoder
+from fairvl.sources.prompts import load_bank
 from fairvl.sources.store import write_store
 from fairvl.sources.world import WorldSpec, portraits
 
 LIMIT = 2_000_000
+OUT = Path(__file__).parents[1] / "src" / "fairvl" / "sources" / "world" / "vectors"
+
+
+def demo_texts() -> list[str]:
+    """What the demo asks: the core suite, and the prompts and pairs of the repair."""
+    bank = load_bank("debias-gender")
+    pairs = bank.pairs()
+    prompts = [text for name in bank.sets for text in bank.prompts(name).texts]
+    return list(dict.fromkeys([*load_suite().texts(), *prompts, *pairs.left, *pairs.right]))
 
 
 def read_texts(file: Path | None, more: list[str]) -> list[str]:
@@ -38,15 +49,14 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--encoder", default="world:clip")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    texts = read_texts(arguments.texts, arguments.text)
-    if not texts:
-        parser.error("give at least one text with --texts or --text")
+    texts = read_texts(arguments.texts, arguments.text) or demo_texts()
     encoder = load_encoder(arguments.encoder)
-    unknown = getattr(encoder, "unknown_words", lambda _: [])(texts)
-    if unknown:
-        print(f"not in the model's vocabulary: {', '.join(sorted(set(unknown)))}")
+    if unknown_words := getattr(encoder, "unknown_words", None):
+        known = [text for text in texts if not unknown_words([text])]
+        print(f"{len(texts) - len(known)} of {len(texts)} texts hold words that the model does not know: left out")
+        texts = known
     world = portraits(WorldSpec.biased(0.0), arguments.n, arguments.seed, split="test")
     images = np.concatenate(
         [

@@ -17,7 +17,7 @@ pytest.importorskip("transformers")
 
 FOLDER = Path(fairvl.__file__).parent / "sources" / "world" / "models" / "clip"
 TRAIN = Path(__file__).parents[3] / "train"
-UNPLANTED = ("age_group", "skin", "hair_length", "glasses", "smile", "place", "gender")
+UNPLANTED = ("age_group", "skin", "hair_length", "glasses", "smile", "place", "thing", "gender")
 
 
 @pytest.fixture(scope="module")
