@@ -1,0 +1,39 @@
+"""Where nothing can be written, a verb says so in one breath and leaves no part of a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from fairvl.cli import main
+
+TABLE = "id,y_true,y_pred,region\n" + "\n".join(f"{i},{'ab'[i % 2]},{'ab'[i % 3 % 2]},{'xy'[i % 2]}" for i in range(40))
+
+
+def refused(*arguments):
+    done = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert done.exit_code == 2, done.output
+    assert isinstance(done.exception, SystemExit)
+    assert "Traceback" not in done.output
+    return done.output
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_fails_is_one_line_and_leaves_no_part_of_a_file(tmp_path, monkeypatch, code):
+    def fail(handle):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    (tmp_path / "p.csv").write_text(TABLE)
+    output = refused("audit", "--predictions", tmp_path / "p.csv", "--draws", 100, "-o", tmp_path / "out")
+    assert os.strerror(code) in output
+    assert len(output.strip().splitlines()) == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_operator_over_a_folder_is_refused(tmp_path):
+    assert "is a directory" in " ".join(refused("debias", "fake", "-o", tmp_path).split())
+    assert list(tmp_path.iterdir()) == []
