@@ -35,6 +35,7 @@ INTERVALS = ("bca", "percentile")
 ALPHAS = (0.01, 0.05, 0.10)
 DRAWS = 1000
 TEMPLATES = 4
+BLOCK = 200
 GROUP_SIZES = ((30, 70), (100, 100))
 
 
@@ -140,8 +141,8 @@ def world_pool(seed: int = 0) -> Pool:
 
     def encoded(part: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         blocks, columns = [], []
-        for start in range(0, POOL_SIZE, 1000):
-            drawn = portraits(WorldSpec(), 1000, seed=seed + 900 + part, split="test", start=start)
+        for start in range(0, POOL_SIZE, BLOCK):
+            drawn = portraits(WorldSpec(), BLOCK, seed=seed + 900 + part, split="test", start=start)
             blocks.append(encoder.encode_images(list(drawn.images)))
             columns.append({name: drawn.attributes[name] for name in ("gender", "occupation")})
         return np.concatenate(blocks), {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
@@ -305,15 +306,14 @@ def verdict(rows: list[dict[str, object]], low: float = 0.93, high: float = 0.97
 
 INTRODUCTION = """# How far the numbers can be trusted
 
-This page is written by `python bench/calibration.py`. It asks two questions of the intervals and p-values that
+This page is written by `{command}`. It asks two questions of the intervals and p-values that
 `fairvl` prints: does a 95 % interval hold the truth in 95 % of runs, and does a p-value under the null stay below
 alpha at most alpha of the time?
 
 **How.** The pool: {pool}. The value over the whole pool is the truth. Each run draws stimuli from the pool and
 calls the public function once per interval method: {runs} runs a row, {draws} bootstrap draws a run, seed {seed}.
 With {runs} runs the coverage of a true 95 % interval has a standard error of {error:.1%}. *Strength r* mixes two
-populations:
-a share (1 + r) / 2 of X comes from the first and (1 - r) / 2 of Y, so that 0 is an exact null.
+populations: a share (1 + r) / 2 of X comes from the first and (1 - r) / 2 of Y, so that 0 is an exact null.
 
 Designs: *targets*: X and Y of n base words each are drawn and resampled, A and B are fixed. *targets and attributes*:
 A and B of n stimuli each are drawn and resampled too. *templates*: each base word is seen in {templates} templates with
@@ -324,10 +324,13 @@ noise of their own; the base words are the units. *two groups*: accuracies of tw
 """
 
 READING = """
-**Reading.** With 8 base words per set an interval is a rough guide: at strong effects it lies above the truth too
-often, because d is bounded and eight stimuli understate the spread within a set. "bca" is the default for effect sizes;
-"percentile" widens its quantiles for few units. A gap over groups (largest minus smallest) is never negative, so
-its interval starts at 0 when equality cannot be excluded.
+## Reading
+
+With 8 base words per set an interval is a rough guide: at strong effects it lies above the truth too often, because
+eight stimuli understate the spread within a set. "bca" corrects that and is the default for effect sizes;
+"percentile" does not, and is too short for strong effects at 25 units. Gaps over groups and worst groups have
+intervals of their own (`fairvl.stats.spread`). Accuracies near 1 of a group of 30 are discrete and skewed: prefer
+`interval="bca"` there.
 """
 
 
@@ -338,6 +341,7 @@ def page(rows: list[dict[str, object]], pool: Pool, options: argparse.Namespace,
     columns |= {"mean_width": "mean width"}
     parts = [
         INTRODUCTION.format(
+            command="python bench/calibration.py" + (" --pool synthetic" if options.pool == "synthetic" else ""),
             pool=pool.name,
             runs=f"{options.runs:,}",
             draws=f"{DRAWS:,}",

@@ -62,9 +62,8 @@ class Anatomy:
             return targets
         return targets + tuple(i for i in (2, 3) if self.units[i] > 1)
 
-    def smallest(self, resample: Resampled) -> int | None:
-        """Units of the smaller target set; None with attributes, whose joint resampling already adds variance."""
-        return min(self.units[:2]) if self.strata(resample) == (0, 1) else None
+    def smallest(self, resample: Resampled) -> int:
+        return min(self.units[i] for i in self.strata(resample))
 
     def notes(self, resample: Resampled) -> list[str]:
         notes = []
