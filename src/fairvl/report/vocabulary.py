@@ -197,7 +197,7 @@ def number(value: float | None, digits: int = 2) -> str:
     if math.isinf(value):
         return "\u221e" if value > 0 else f"{MINUS}\u221e"
     size = abs(value)
-    if size >= 10000 or (0 < size < 10**-digits / 2):
+    if size >= 10000 or (digits and 0 < size < 10**-digits / 2):
         text = f"{value:.2g}"
     else:
         text = f"{value:.{digits if size < 100 else min(digits, 1)}f}"

@@ -32,6 +32,13 @@ def test_predictions_equal_the_group_metrics(tmp_path):
         assert row.low < row.value < row.high
 
 
+def test_all_right_is_not_sure_to_be_right():
+    table = {"y_true": ["a", "b"] * 5, "y_pred": ["a", "b"] * 5, "sex": ["f", "m"] * 5}
+    row = audit(predictions=table, draws=100).one(metric="accuracy", groups="(all)")
+    assert row.value == row.high == 1
+    assert 0.6 < row.low < 0.9
+
+
 def test_missing_groups_are_a_group_of_their_own():
     table = {"y_true": ["a"] * 60, "y_pred": ["a"] * 40 + ["b"] * 20, "sex": ["f", "m"] * 20 + [None] * 20}
     findings = audit(predictions=table, draws=100)

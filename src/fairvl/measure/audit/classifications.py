@@ -11,6 +11,7 @@ import numpy as np
 from ...findings import Finding
 from ...stats.codes import MISSING, GroupCodes, encode
 from ...stats.estimate import Estimate
+from ...stats.rates import wilson
 from ..groups import GroupSummary, compare_summary, group_summary
 from ..trends import compare_trends, trend
 from ..zeroshot import classify, prototypes
@@ -88,8 +89,8 @@ def label_findings(
         columns: dict[str, Any] = {"attribute": attribute, "seed": seed}
         if not found:
             found += rows(
-                "accuracy", "share", f"{task}/accuracy", first.accuracy.overall,
-                {name: (a.accuracy.overall, d.accuracy.overall) for name, (a, d) in arms.items()},
+                "accuracy", "share", f"{task}/accuracy", _share(first.accuracy.overall),
+                {name: (_share(a.accuracy.overall), d.accuracy.overall) for name, (a, d) in arms.items()},
                 extra=extra | {"role": role}, groups="(all)", seed=seed,
             )  # fmt: skip
         if attribute:
@@ -97,6 +98,14 @@ def label_findings(
             for measure in CROSSING_MEASURES if " & " in attribute else MEASURES:
                 found += _aggregate(measure, first, arms, f"{task}/{attribute}", extra, columns)
     return found
+
+
+def _share(estimate: Estimate) -> Estimate:
+    """A share of 0 or 1 has no spread to resample: its interval is Wilson's."""
+    if estimate.value not in (0.0, 1.0) or estimate.low != estimate.high:
+        return estimate
+    low, high = wilson(round(estimate.value * estimate.n), estimate.n, estimate.level)
+    return replace(estimate, low=low, high=high, method="wilson")
 
 
 def _aggregate(

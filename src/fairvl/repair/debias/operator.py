@@ -258,7 +258,8 @@ class LinearOperator:
         InputError
             Another width than the operator's, NaN or infinity, not numeric.
         """
-        if "torch" in sys.modules and isinstance(vectors, sys.modules["torch"].Tensor):
+        torch = sys.modules.get("torch")  # a tensor can only come from a torch that is loaded
+        if torch is not None and isinstance(vectors, torch.Tensor):
             return self._apply_torch(vectors)
         given = np.asarray(vectors)
         if given.ndim == 0 or given.shape[-1] != self.dim:
