@@ -58,7 +58,7 @@ def test_nothing_missing_reports_no_missing_category():
         ["1", "0", "1"],
         [b"1", b"0", b"1"],
     ],
-    ids=str,
+    ids=lambda values: f"{type(values).__module__}.{type(values).__name__}",
 )
 def test_every_kind_of_column_gives_the_same_codes(values):
     codes = encode(values)
