@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would reach a hub fails at once
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 MISSING = "real data missing"
+
+# A busy machine makes a deadline a coin toss; a test that is really slow shows in --durations.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -118,16 +117,17 @@ def test_ctrl_c_ends_with_one_line_and_no_traceback(tmp_path):
     code = "; ".join(
         [
             "import time, fairvl.sources.encoders as e",
-            "e.load_encoder = lambda *a, **k: time.sleep(60)",
+            "e.load_encoder = lambda *a, **k: print('working', flush=True) or time.sleep(60)",
             "from fairvl.cli import main",
             "main()",
         ]
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, "debias", "fake", "-o", str(tmp_path / "x")],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
     )  # fmt: skip
-    time.sleep(3)
+    assert process.stdout.readline() == "working\n"
     process.send_signal(signal.SIGINT)
     errors = process.communicate(timeout=30)[1]
     assert process.returncode == 130
