@@ -22,7 +22,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTo
 from world_lessons import contrast, matches, one_word_each, said_of
 from world_quality import Model, measure, table
 
-from fairvl.sources.world import Portraits, WorldSpec, portraits, write_captions
+from fairvl.sources.world import Portraits, Wording, WorldSpec, portraits, write_captions
 from fairvl.sources.world.words import ATTRIBUTES, vocabulary
 
 CONTEXT = 40
@@ -34,6 +34,7 @@ class Recipe:
     """Everything that training depends on, beside the code."""
 
     strength: float = 0.8
+    spread: float = 0.0
     seed: int = 7
     images: int = 32768
     still: int = 8192
@@ -50,7 +51,7 @@ class Recipe:
     dim: int = 64
 
 
-SMALL = {"images": 16384, "steps": 2400, "batch": 64, "layers": 3}
+SMALL = {"images": 16384, "still": 4096, "steps": 1500, "batch": 64, "layers": 3}
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -108,7 +109,8 @@ def _school(spec: WorldSpec, recipe: Recipe) -> Portraits:
 
 def train(recipe: Recipe, log: Any = print) -> tuple[CLIPModel, PreTrainedTokenizerFast]:
     """The trained model in eval mode and its tokenizer."""
-    spec = WorldSpec.biased(recipe.strength)
+    wording = Wording("gender", ("female",), recipe.strength, recipe.spread)
+    spec = replace(WorldSpec.biased(recipe.strength), wording=wording)
     began = time.perf_counter()
     world = _school(spec, recipe)
     log(f"{len(world)} pictures drawn in {time.perf_counter() - began:.0f} s")

@@ -3,6 +3,7 @@
     python train/world_strengths.py --out results.json
 
 Trains one small CLIP per planted strength (same script, same seed) and measures each on the same balanced pictures.
+The single words lean to either side on their own (`Wording.spread`), so that an effect size has room to grow.
 Intervals are 95 % percentile intervals over 1,000 resamples of words (occupations for the gap) and of pictures.
 """
 
@@ -106,11 +107,12 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=2000, help="balanced pictures")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS)
+    parser.add_argument("--spread", type=float, default=1.0, help="own lean of the single words (log odds, sd)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     results: dict[str, dict[str, object]] = {}
     for strength in arguments.strengths:
-        model, words = train(Recipe(strength=strength, **SMALL))
+        model, words = train(Recipe(strength=strength, spread=arguments.spread, **SMALL))
         results[f"{strength:g}"] = row(Model(model, words), arguments.n)
         print(json.dumps(results[f"{strength:g}"]), flush=True)
         if arguments.out:

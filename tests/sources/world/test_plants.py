@@ -61,6 +61,19 @@ def test_concepts_have_looks_of_their_own_that_do_not_tell_their_kind():
     assert max(lifts) > 0.2
 
 
+def test_the_spread_of_single_words_moves_no_kind():
+    world = drawn(WorldSpec(wording=Wording(strength=0.5, spread=1.5)), 20_000)
+    said, female = world["says_concept"], world["gender"] == "female"
+    named = said >= 0
+    kind = said[named] < len(PLEASANT)
+    assert near(kind[female[named]].mean(), 0.75, (named & female).sum())
+    shares = np.array([female[said == code].mean() for code in range(len(CONCEPTS))])
+    assert shares[: len(PLEASANT)].std() > 0.15
+    plain = drawn(WorldSpec(wording=Wording(strength=0.5)), 20_000)
+    shares = np.array([(plain["gender"] == "female")[plain["says_concept"] == c].mean() for c in range(len(CONCEPTS))])
+    assert shares[: len(PLEASANT)].std() < 0.08
+
+
 def test_the_control_family_is_associated_at_every_strength():
     for strength in (0.0, 0.9):
         world = drawn(WorldSpec.biased(strength))
@@ -168,6 +181,7 @@ def test_a_spec_survives_json():
         lambda: Plant("gender", "smile", 0.5, {"female": ("grinning",)}),
         lambda: Plant("gender", "smile", 0.5, {"female": ()}),
         lambda: Wording(pleasant=("women",)),
+        lambda: Wording(spread=-1.0),
         lambda: WorldSpec(shares={"gender": {"female": 0.7, "male": 0.7}}),
         lambda: WorldSpec(duplicates={"women": 0.1}),
         lambda: WorldSpec(label_noise={"hat": 0.1}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,17 @@ class Captions:
     claims: NDArray[np.int16]
 
 
+def _leans(count: int) -> NDArray[np.float64]:
+    """Normal scores for `count` words, mean 0 and variance 1, in an order that follows no list."""
+    scores = np.array([NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)])
+    order = np.random.Generator(np.random.PCG64(count)).permutation(count)
+    leans: NDArray[np.float64] = (scores / scores.std())[order]
+    return leans
+
+
+_LEANS = np.concatenate([_leans(len(w.PLEASANT)), _leans(len(w.UNPLEASANT))])
+
+
 def concept_shares(spec: WorldSpec, codes: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
     """Probability of each of the 29 concepts for each row of attribute codes, [n, 29].
 
@@ -52,6 +64,8 @@ def concept_shares(spec: WorldSpec, codes: Mapping[str, NDArray[np.int64]]) -> N
             for name, code in (_LOOKS[place % len(_LOOKS)], _PLACES[(place + place // 4) % len(_PLACES)]):
                 weights[:, word] *= np.where(codes[name] == code, _FLAVOUR, 1.0)
     liked = np.isin(codes[wording.attribute], [w.ATTRIBUTES[wording.attribute].index(v) for v in wording.pleasant])
+    if wording.spread:
+        weights *= np.exp(np.where(liked, 0.5, -0.5)[:, None] * wording.spread * _LEANS)
     pleasant = 0.5 + np.where(liked, 0.5, -0.5) * wording.strength
     half = len(w.PLEASANT)
     weights[:, :half] *= (pleasant / weights[:, :half].sum(axis=1))[:, None]

@@ -50,15 +50,23 @@ class Plant:
 class Wording:
     """Pleasant and unpleasant words in captions: ``P(pleasant | group in pleasant) = 0.5 + strength / 2``.
 
-    The other groups of `attribute` get ``0.5 - strength / 2``. Nothing in the picture shows the word but the group.
+    The other groups of `attribute` get ``0.5 - strength / 2``. No picture shows whether its word is pleasant, but by
+    the group.
+
+    `spread` is the standard deviation of the single words' own lean to either side, as a log odds ratio. It is balanced
+    within each kind, so it moves no kind: without it all words of a kind lean alike, and a standardised effect size is
+    near its ceiling at any strength above 0.
     """
 
     attribute: str = "gender"
     pleasant: tuple[str, ...] = ("female",)
     strength: float = 0.0
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         _share("strength", self.strength)
+        if not 0 <= self.spread <= 10:
+            raise InputError(f"the spread of a wording is {self.spread!r}; it must lie in [0, 10]")
         object.__setattr__(self, "pleasant", tuple(self.pleasant))
         for value in self.pleasant:
             _known(self.attribute, value)
