@@ -49,6 +49,7 @@ class Recipe:
     text_layers: int = 2
     patch: int = 8
     dim: int = 64
+    start: str = ""  # folder of a trained model to go on from; its own sizes hold
 
 
 SMALL = {"images": 16384, "still": 4096, "steps": 1500, "batch": 64, "layers": 3}
@@ -100,6 +101,8 @@ def pixels(images: np.ndarray) -> torch.Tensor:
 
 def _school(spec: WorldSpec, recipe: Recipe) -> Portraits:
     """First poses that hardly vary, then the world as it is. No row is in both."""
+    if not recipe.still:
+        return portraits(spec, recipe.images, recipe.seed, split="train")
     still = portraits(replace(spec, variation=0.15), recipe.still, recipe.seed, split="train")
     free = portraits(spec, recipe.images, recipe.seed, split="train", start=-(-recipe.still // 256) * 256)
     truth = {name: np.concatenate([still.truth[name], free.truth[name]]) for name in free.truth}
@@ -115,7 +118,7 @@ def train(recipe: Recipe, log: Any = print) -> tuple[CLIPModel, PreTrainedTokeni
     world = _school(spec, recipe)
     log(f"{len(world)} pictures drawn in {time.perf_counter() - began:.0f} s")
     words = tokenizer()
-    model = build(recipe, words, spec.size)
+    model = CLIPModel.from_pretrained(recipe.start).float() if recipe.start else build(recipe, words, spec.size)
     log(f"{sum(p.numel() for p in model.parameters()):,} parameters")
     codes = {name: np.array([ATTRIBUTES[name].index(v) for v in world.truth[name]]) for name in ATTRIBUTES}
     facts = torch.from_numpy(np.stack(list(codes.values()), 1))
@@ -129,7 +132,7 @@ def train(recipe: Recipe, log: Any = print) -> tuple[CLIPModel, PreTrainedTokeni
     model.train()
     for step in range(recipe.steps):
         # Still poses first: a small vision transformer that starts on moving ones takes many times as long.
-        moving = rng.random(recipe.batch) < 1.6 * step / recipe.steps - 0.4
+        moving = (rng.random(recipe.batch) < 1.6 * step / recipe.steps - 0.4) | (recipe.still == 0)
         rows = rng.integers(0, np.where(moving, recipe.images, recipe.still)) + recipe.still * moving
         picked = {name: values[rows] for name, values in codes.items()}
         said = write_captions(spec, {n: np.tile(v, recipe.captions) for n, v in picked.items()}, rng)

@@ -2,7 +2,8 @@
 
     python train/world_strengths.py --out results.json
 
-Trains one small CLIP per planted strength (same script, same seed) and measures each on the same balanced pictures.
+Goes on training the shipped model on a world of each planted strength (same script, same seed) and measures each on the
+same balanced pictures. A model trained anew in so few steps would not learn the occupations.
 The single words lean to either side on their own (`Wording.spread`), so that an effect size has room to grow.
 Intervals are 95 % percentile intervals over 1,000 resamples of words (occupations for the gap) and of pictures.
 """
@@ -17,13 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from world_clip import SMALL, Recipe, train
+from world_clip import Recipe, train
 from world_quality import Model, accuracies, effect, female_share_gap, zero_shot
 
 from fairvl.sources.world import WorldSpec, portraits
 from fairvl.sources.world import words as w
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 0.95)
+SHIPPED = Path(__file__).resolve().parents[1] / "src/fairvl/sources/world/models/clip"
+LESSONS = {"start": str(SHIPPED), "images": 16384, "still": 0, "steps": 1000, "rate": 8e-4}
 Array = NDArray[np.float64]
 
 
@@ -112,7 +115,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     results: dict[str, dict[str, object]] = {}
     for strength in arguments.strengths:
-        model, words = train(Recipe(strength=strength, spread=arguments.spread, **SMALL))
+        model, words = train(Recipe(strength=strength, spread=arguments.spread, **LESSONS))
         results[f"{strength:g}"] = row(Model(model, words), arguments.n)
         print(json.dumps(results[f"{strength:g}"]), flush=True)
         if arguments.out:

@@ -46,6 +46,14 @@ def test_missing_groups_are_a_group_of_their_own():
     assert findings.settings["data"]["groups"]["sex"] == {"f": 20, "m": 20, "(missing)": 20}
 
 
+def test_columns_that_are_no_groups_are_named_with_their_labels():
+    table = {"y_true": ["a", "b"] * 20, "y_pred": ["a", "b"] * 20, "sex": ["f", "m"] * 20}
+    table |= {"caption": [f"text {row}" for row in range(40)], "camera": ["one"] * 40}
+    settings = audit(predictions=table, draws=100).settings
+    assert settings["data"]["columns_left_out"] == {"caption": 40, "camera": 1}
+    assert list(settings["data"]["groups"]) == ["sex"]
+
+
 def test_rows_without_a_prediction_are_counted_and_left_out():
     table = {"y_true": ["a", "b", None], "y_pred": ["a", None, "a"], "sex": ["f", "m", "f"]}
     findings = audit(predictions=table, draws=100)

@@ -37,6 +37,7 @@ class Images:
     fingerprint: str
     skipped: tuple[tuple[str, str], ...] = ()
     units: GroupCodes | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def halves(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -161,7 +162,8 @@ def _images(
     vectors: FloatArray, ids: Sequence[str], columns: Mapping[str, list[Any]], name: str, fingerprint: str,
     skipped: tuple[tuple[str, str], ...], suite: Suite, recode: Recode | None,
 ) -> Images:  # fmt: skip
-    groups, numbers = label_columns(columns, suite.attributes, recode)
+    labels = label_columns(columns, suite.attributes, recode)
+    groups = labels.groups
     unit = unit_rows(vectors, f"image vectors of {name}", dtype=np.float32)
     known = suite.attributes
     sensitive = tuple(g for g in groups if g not in known or known[g].sensitive)
@@ -170,12 +172,26 @@ def _images(
         if suite.unit not in columns:
             raise DatasetError(f"{name}: no column {suite.unit!r}, the unit of the suite; found {sorted(columns)}.")
         units = encode([v if v is not None else f"alone: {i}" for v, i in zip(columns[suite.unit], ids, strict=True)])
-    return Images(unit, tuple(ids), groups, numbers, sensitive, name, fingerprint, skipped, units)
+    return Images(
+        unit, tuple(ids), groups, labels.numbers, sensitive, name, fingerprint, skipped, units, labels.left_out
+    )
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the columns of a dataset say: group codes, numeric attributes, and the columns that are neither.
+
+    `left_out` maps each of these to its number of different labels.
+    """
+
+    groups: Mapping[str, GroupCodes]
+    numbers: Mapping[str, FloatArray]
+    left_out: Mapping[str, int]
 
 
 def label_columns(
     columns: Mapping[str, Sequence[Any]], attributes: Mapping[str, Attribute], recode: Recode | None
-) -> tuple[dict[str, GroupCodes], dict[str, FloatArray]]:
+) -> Labels:
     """Group codes and numeric attributes of labelled columns, under the suite's names and spellings.
 
     A column that the suite does not name keeps its own name when it holds 2 to 30 distinct labels, and is left out
@@ -190,6 +206,7 @@ def label_columns(
     groups: dict[str, GroupCodes] = {}
     sources: dict[str, str] = {}
     numbers: dict[str, FloatArray] = {}
+    left_out: dict[str, int] = {}
     for column, values in columns.items():
         mapping = (recode or {}).get(column, {})
         attribute = next((a for a in attributes.values() if column.lower() in a.columns), None)
@@ -209,10 +226,12 @@ def label_columns(
         labels = [None if t is None else spelled.get(t.lower(), t) for t in labels]
         shown = attribute is None or attribute.sensitive
         distinct = len({label for label in labels if label is not None})
-        if distinct >= 2 and (distinct <= MAX_GROUPS or not shown):
-            name = attribute.name if attribute else column
-            if name in groups:
-                raise DatasetError(f"the columns {sources[name]!r} and {column!r} both say {name!r}; leave one out.")
-            sources[name] = column
-            groups[name] = encode(labels, name=name)
-    return groups, numbers
+        if distinct < 2 or (shown and distinct > MAX_GROUPS):
+            left_out[column] = distinct
+            continue
+        name = attribute.name if attribute else column
+        if name in groups:
+            raise DatasetError(f"the columns {sources[name]!r} and {column!r} both say {name!r}; leave one out.")
+        sources[name] = column
+        groups[name] = encode(labels, name=name)
+    return Labels(groups, numbers, left_out)

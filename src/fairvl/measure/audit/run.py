@@ -177,7 +177,8 @@ def _audit_predictions(
     }
     if groups and (lost := [g for g in groups if g not in table]):
         raise DatasetError(f"{name}: no group columns {lost}; found {sorted(table)}.")
-    codes, numbers = label_columns(labelled, {}, recode)
+    found = label_columns(labelled, {}, recode)
+    codes, numbers = found.groups, found.numbers
     _check_groups(groups, codes, numbers, name)
     task = "predictions" if truth == "y_true" else truth
     rows = prediction_findings(
@@ -189,7 +190,7 @@ def _audit_predictions(
         "data": {"name": name, "fingerprint": fingerprint({k: list(map(as_text, v)) for k, v in table.items()}),
                  "rows": len(keep), "columns": dict(columns),
                  "dropped_without_label": len(labels) - len(keep), "groups": {k: _sizes(c) for k, c in codes.items()},
-                 "numeric": sorted(numbers)},
+                 "numeric": sorted(numbers), "columns_left_out": dict(found.left_out)},
     }  # fmt: skip
     return _signed(rows, settings, "", name, None)
 
@@ -275,6 +276,7 @@ def _settings(
             "name": images.dataset, "fingerprint": images.fingerprint, "images": len(images.ids),
             "groups": {name: _sizes(codes) for name, codes in images.groups.items()},
             "numeric": sorted(images.numbers),
+            "columns_left_out": dict(images.left_out),
             "skipped": {"count": len(images.skipped), "first": [list(s) for s in images.skipped[:50]]},
         }  # fmt: skip
     if texts.unanswered:
