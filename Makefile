@@ -52,8 +52,9 @@ realdata: $(VENV)/.dev  ## the tests on real data; fails without it
 	  echo "FAIRVL_REALDATA names no folder; expected the real data of docs/first-audit.md" >&2; exit 1; }
 	$(BIN)/python -m pytest -m realdata --realdata-required
 
-slow: $(VENV)/.dev  ## long proofs: retraining, calibration, 20 kills
+slow: $(VENV)/.dev  ## long proofs: retraining, 20 kills, calibration (docs/validity.md)
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python bench/calibration.py
 
 bench: $(VENV)/.bench  ## ours against peers, ratios: bench/results/*.json and docs/benchmarks.md
 	$(BIN)/python bench/run_all.py
