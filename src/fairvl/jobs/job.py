@@ -23,6 +23,7 @@ SPEC_CHARS = 120
 
 Spec = Mapping[str, Any]
 Inputs = Callable[[Spec], Iterable[Path | str]]
+Facts = Callable[[Mapping[str, Any]], bool]
 
 
 class Job:
@@ -165,7 +166,7 @@ class Job:
     def _manifest_path(self, index: int) -> Path:
         return self.state / "shards" / f"{index:05d}.json"
 
-    def _start(self, verify: str, mine: range | None) -> None:
+    def _start(self, verify: str, mine: range | None, again: Facts | None = None) -> None:
         path = self.state / "job.json"
         if path.exists():
             _refuse_another(path, self._resolved)
@@ -176,8 +177,11 @@ class Job:
         self._sweep(mine)
         for index in range(len(self.specs)):
             manifest = self._verified(index, verify)
-            if manifest is not None:
-                self._mark_done(index, manifest)
+            if manifest is None:
+                continue
+            if again is not None and (mine is None or index in mine) and again(manifest["facts"]):
+                continue
+            self._mark_done(index, manifest)
 
     def _sweep(self, mine: range | None) -> None:
         # What a killed run left: its scratch folders, and temporary files of manifests.
@@ -224,6 +228,7 @@ def open_job(
     inputs: Inputs | None = None,
     verify: str = "full",
     part: tuple[int, int] | None = None,
+    again: Facts | None = None,
 ) -> Iterator[Job]:
     """Open (or go on with) a stage in folder `out`, alone.
 
@@ -242,6 +247,8 @@ def open_job(
         Whether finished files are hashed again, or only files up to 1 MiB, larger ones by size.
     part : (i, n), optional
         This process works on shards i, i + n, ...; the other parts may run at the same time.
+    again : callable, optional
+        Finished shards whose facts it finds true are pending once more (a model that could not be fetched).
 
     Raises
     ------
@@ -267,7 +274,7 @@ def open_job(
             stack.enter_context(held(job.state / "lock", shared=part is not None))
             if part is not None:
                 stack.enter_context(held(job.state / f"lock-{part[0]}-of-{part[1]}"))
-            job._start(verify, None if part is None else range(part[0], len(listed), part[1]))
+            job._start(verify, None if part is None else range(part[0], len(listed), part[1]), again)
         except OSError as error:
             raise JobError(f"{folder}: cannot keep its state ({error}). Make room or make it writable.") from error
         yield job

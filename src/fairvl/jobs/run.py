@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, JobError
-from .job import Inputs, Job, Spec, open_job
+from .job import Facts, Inputs, Job, Spec, open_job
+from .on_ray import compute as on_ray
+from .on_ray import ray_options
 from .workers import worker_pool
 
 Work = Callable[[Spec, Path], Mapping[str, Any] | None]
@@ -52,6 +54,7 @@ def run_job(
     workers: int | None = None,
     inputs: Inputs | None = None,
     verify: str = "full",
+    again: Facts | None = None,
 ) -> JobRun:
     """Bring every shard of a stage to done: compute what is missing, keep what verifies.
 
@@ -59,17 +62,21 @@ def run_job(
 
     Parameters
     ----------
-    out, specs, config, name, inputs, verify
+    out, specs, config, name, inputs, verify, again
         As in `open_job`.
     work : callable
         ``work(spec, folder)`` writes any files under `folder`; they appear under `out` with the same relative
         paths, all of them or none. It may return a JSON-able mapping of facts. It must depend on nothing but
         `spec`, the inputs and `config`. With worker processes it must be picklable (a module-level function).
-    engine : "local" or "shard:i/n"
+    engine : "local", "shard:i/n" or "ray"
         ``shard:i/n`` (0 <= i < n) computes shards i, i + n, ... and may run beside the other parts; a last
-        ``local`` run checks everything and computes what is missing.
+        ``local`` run checks everything and computes what is missing. ``ray`` lets Ray schedule the same function, one
+        task per shard; ``ray?cpus=4&gpus=0.5&retries=2&address=auto`` says what a task asks for and which cluster
+        runs it (default: one CPU, no GPU, 3 retries of a task whose worker died, a local Ray). The output folder must
+        be one that every node sees.
     workers : int, optional
-        Processes; 0 computes in this process. Default: one per core, at most one per pending shard.
+        Processes; 0 computes in this process. Default: one per core, at most one per pending shard. With ``ray``, the
+        tasks that may run at once.
 
     Raises
     ------
@@ -87,15 +94,22 @@ def run_job(
     >>> run_job(out, [{"x": 2}, {"x": 3}], square, config={"power": 2}, workers=0).computed
     ()
     """
-    part = parse_engine(engine)
-    with open_job(out, specs, config=config, name=name, inputs=inputs, verify=verify, part=part) as job:
+    part, options = parse_engine(engine), ray_options(engine)
+    with open_job(out, specs, config=config, name=name, inputs=inputs, verify=verify, part=part, again=again) as job:
         todo = [index for index in job.pending if part is None or index % part[1] == part[0]]
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         processes = min(len(todo), cores) if workers is None else workers
         if processes < 0:
             raise InputError(f"workers={workers}; expected 0 or more.")
         with progress_bar(len(job.specs), name, len(job.specs) - len(job.pending), "shard") as bar:
-            if processes == 0 or (workers is None and processes == 1):
+            if options is not None and todo:
+                _sendable(job, work)
+                try:
+                    on_ray(job, todo, _call, work, options, workers or None, bar)
+                finally:
+                    for index in todo:
+                        job.discard(index)
+            elif processes == 0 or (workers is None and processes == 1):
                 for index in todo:
                     with job.shard(index) as (scratch, facts):
                         facts.update(work(job.specs[index], scratch) or {})
@@ -111,12 +125,12 @@ def run_job(
 
 
 def parse_engine(engine: str) -> tuple[int, int] | None:
-    """None for "local", (i, n) for "shard:i/n"."""
-    if engine == "local":
+    """None for "local" and "ray", (i, n) for "shard:i/n"."""
+    if engine == "local" or ray_options(engine) is not None:
         return None
     match = re.fullmatch(r"shard:(\d+)/(\d+)", engine)
     if match is None:
-        raise InputError(f"engine={engine!r}; expected 'local' or 'shard:i/n', such as 'shard:0/8'.")
+        raise InputError(f"engine={engine!r}; expected 'local', 'shard:i/n' such as 'shard:0/8', or 'ray'.")
     part = int(match[1]), int(match[2])
     if part[0] >= part[1]:
         raise InputError(f"engine={engine!r}; i counts from 0 to n - 1.")
@@ -138,7 +152,7 @@ def progress_bar(total: int | None, description: str, done: int = 0, unit: str =
     )
 
 
-def _in_processes(job: Job, todo: list[int], work: Work, processes: int, bar: Any) -> None:
+def _sendable(job: Job, work: Work) -> None:
     try:
         pickle.dumps(work)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -146,6 +160,10 @@ def _in_processes(job: Job, todo: list[int], work: Work, processes: int, bar: An
             f"{job.name}: the work function cannot be sent to processes ({error}). "
             "Define it at the top of a module, or run with workers=0."
         ) from error
+
+
+def _in_processes(job: Job, todo: list[int], work: Work, processes: int, bar: Any) -> None:
+    _sendable(job, work)
     with worker_pool(min(processes, len(todo))) as pool:
         running: dict[Future[Any], tuple[int, dict[str, Any]]] = {}
         for index in todo:
