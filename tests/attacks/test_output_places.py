@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fairvl.cli import main
+from fairvl.report import page
 
 TABLE = "id,y_true,y_pred,region\n" + "\n".join(f"{i},{'ab'[i % 2]},{'ab'[i % 3 % 2]},{'xy'[i % 2]}" for i in range(40))
 
@@ -32,6 +33,26 @@ def test_a_disk_that_fails_is_one_line_and_leaves_no_part_of_a_file(tmp_path, mo
     assert os.strerror(code) in output
     assert len(output.strip().splitlines()) == 1
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_new_findings_never_stand_beside_an_old_report(tmp_path, monkeypatch):
+    (tmp_path / "p.csv").write_text(TABLE)
+    arguments = ["audit", "--predictions", str(tmp_path / "p.csv"), "-o", str(tmp_path / "out"), "--draws"]
+    assert CliRunner().invoke(main, [*arguments, "100"]).exit_code == 0
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert set(before) == {"findings.json", "findings.parquet", "report.html"}
+    whole = page.write_atomic
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(page, "write_atomic", full)
+    refused(*arguments, 200)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+    monkeypatch.setattr(page, "write_atomic", whole)
+    assert CliRunner().invoke(main, [*arguments, "200"]).exit_code == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == set(before)
+    assert (tmp_path / "out" / "findings.json").read_bytes() != before["findings.json"]
 
 
 def test_an_operator_over_a_folder_is_refused(tmp_path):

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -183,12 +184,81 @@ def _recodes(pairs: Sequence[str]) -> dict[str, dict[str, str]]:
 def _write(findings: Findings, out: Path, as_json: bool) -> None:
     from ..report import report as write_report
 
-    findings.write(out / "findings.json")
-    findings.write(out / "findings.parquet")
-    page = write_report(findings, out / "report.html")
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".writing-") as folder:  # new findings never stand beside an old report
+        whole = Path(folder)
+        findings.write(whole / "findings.json")
+        findings.write(whole / "findings.parquet")
+        write_report(findings, whole / "report.html")
+        for file in sorted(whole.iterdir()):
+            file.replace(out / file.name)
     if as_json:
         click.echo(findings.to_json())
-    click.echo(f"{len(findings)} findings in {out / 'findings.json'}; read {page}", err=True)
+    click.echo(f"{len(findings)} findings in {out / 'findings.json'}; read {out / 'report.html'}", err=True)
+
+
+@main.command(
+    epilog=_example(
+        "fairvl sweep MODELS.toml --suite eat26 -o sweep",
+        "fairvl sweep 'catalogue:dataset_family=laion&max_params_m=200' --weights-budget 5 -o sweep",
+        "fairvl sweep MODELS.toml --engine shard:0/8 -o sweep",
+        "fairvl sweep --merge first --merge second -o both",
+    )
+)
+@click.argument("models", required=False)
+@click.option("--suite", default="eat26", show_default=True, help="Name of a registry of tests, or a file (.toml).")
+@click.option("--images", type=_folder, help="Your own copies of the pictures that cannot be shipped.")
+@click.option("--no-stand-ins", is_flag=True, help="Leave out tests whose pictures are missing, instead of stand-ins.")
+@click.option("--engine", default="local", show_default=True, help="local, shard:i/n or ray (ray?cpus=2&gpus=0.5).")
+@click.option("--workers", type=click.IntRange(0), default=None, help="Models in memory at once.  [default: one]")
+@click.option("--cache", type=_folder, help="Stimulus vectors, shared by sweeps.  [default: OUT/vectors]")
+@click.option(
+    "--weights-budget", type=float, metavar="GB", help="Fetch, measure, release: at most GB on disk at a time."
+)
+@click.option("--retry-failed", is_flag=True, help="Try models again that could not be measured.")
+@click.option("--merge", "merged", multiple=True, type=_folder, help="Join finished sweeps instead. Repeatable.")
+@click.option("--permutations", type=click.IntRange(99), default=99_999, show_default=True, help="Random permutations.")
+@click.option("--tail", type=click.Choice(["two-sided", "greater", "less"]), default="two-sided", show_default=True)
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of findings and of everything that resumes.")
+@_uncertainty
+@_json
+def sweep(
+    models: str | None, suite: str, images: Path | None, no_stand_ins: bool, engine: str, workers: int | None,
+    cache: Path | None, weights_budget: float | None, retry_failed: bool, merged: Sequence[Path], permutations: int,
+    tail: str, out: Path, draws: int, level: float, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Every association test of a suite for every model of MODELS; killed, the same command goes on.
+
+    MODELS is a .toml or .csv file, or catalogue:FILTER.
+    """
+    from ..study.sweep import merge
+    from ..study.sweep import sweep as run
+
+    if (models is None) != bool(merged):
+        raise click.UsageError(
+            "give MODELS (a .toml file, say), or --merge with the folders of sweeps; one of the two."
+        )
+    shared: dict[str, Any] = {
+        "suite": suite, "images": images, "stand_ins": not no_stand_ins, "draws": draws, "level": level, "seed": seed,
+        "permutations": permutations, "tail": tail,
+    }  # fmt: skip
+    try:
+        if merged:
+            findings = merge(merged, out, **shared)
+        else:
+            findings = run(
+                str(models), out, engine=engine, workers=workers, cache=cache, weights_budget=weights_budget,
+                retry_failed=retry_failed, **shared,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        _fail(f"interrupted; {out} keeps what is done, and the same command goes on from there.", INTERRUPTED)
+    if as_json:
+        click.echo(findings.to_json())
+    if findings.settings.get("complete") is False:
+        done, of = findings.settings["done"], findings.settings["models"]
+        click.echo(f"{done} of {of} models are measured; the last run, with --engine local, makes the table", err=True)
+    else:
+        click.echo(f"{len(findings)} findings in {out / 'findings.json'}; go on with: fairvl study {out}", err=True)
 
 
 @main.command(
