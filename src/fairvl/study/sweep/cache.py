@@ -109,7 +109,7 @@ class VectorCache:
         if self.folder is None or not (keys or failed):
             return
         header = canonical_json({"format": FORMAT, "keys": list(keys), "failed": dict(failed)})
-        array = np.ascontiguousarray(vectors, dtype=np.float32).reshape(len(keys), -1)
+        array = np.ascontiguousarray(vectors, dtype=np.float32)
         payload = save_tensors({"vectors": array}, metadata={"fairvl": header})
         name = hashlib.sha256(payload).hexdigest()[:SHORT] + ".safetensors"
         try:

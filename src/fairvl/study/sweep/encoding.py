@@ -166,7 +166,8 @@ def _require_steady(encode: Callable[[Any], Any], items: Sequence[Any], vectors:
 
 
 def _text_chunks(encoder: Any, pending: Sequence[Stimulus], cache: VectorCache) -> Iterator[Any]:
-    known = getattr(encoder, "texts", None)  # stored vectors answer for what they hold, and for nothing else
+    # Stored vectors answer for what they hold, and for nothing else.
+    known = getattr(encoder, "texts", None) if hasattr(encoder, "encode_ids") else None
     ask = getattr(encoder, "unknown_words", None)
     unknown: dict[str, str] = {}
     if known is not None:
