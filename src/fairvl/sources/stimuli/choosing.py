@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...errors import BankError
-from ..prompts import Bank, PromptSet, load_bank
+from ..prompts import Bank, Prompts, PromptSet, load_bank
 from ..prompts.wording import check_template
 from .checks import check_keys, check_text, check_texts, safe_path
 from .manifests import OwnCopies, PictureList, read_picture_list
-from .pictures import Pictures, drawn_pictures, world_pictures
+from .pictures import EmojiFolder, Pictures, drawn_pictures, world_pictures
 from .registry import Modality, StimulusSet, image_key, text_key
 
-_TEXT_KEYS = {"bank", "words", "templates", "texts", "source", "licence", "note"}
-_IMAGE_KEYS = {"images", "world", "where", "drawn", "note"}
+_TEXT_KEYS = {"bank", "without", "words", "templates", "texts", "source", "licence", "note"}
+_IMAGE_KEYS = {"images", "world", "where", "drawn", "emoji", "note"}
+_CODE_POINTS = re.compile(r"[0-9a-f]{2,6}(_[0-9a-f]{2,6})*")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Source:
     text: StimulusSet | None = None
     own: PictureList | None = None
     free: Pictures | None = None
+    emoji: Mapping[str, str] = field(default_factory=dict)  # label -> code points
 
     @property
     def modality(self) -> Modality:
@@ -45,6 +48,11 @@ def read_set(
     check_keys(row, _IMAGE_KEYS, place)
     if not set(row) & {"images", "world", "drawn"}:
         raise BankError(f"{place}: nothing in it; expected bank, words, texts, images, world or drawn.")
+    emoji = row.get("emoji", {})
+    if not isinstance(emoji, Mapping) or not all(
+        isinstance(v, str) and _CODE_POINTS.fullmatch(v) for v in emoji.values()
+    ):
+        raise BankError(f"{place}: emoji = {emoji!r}; expected a table such as {{ rose = '1f339' }}.")
     if {"world", "drawn"} <= set(row) or ("where" in row and "world" not in row):
         raise BankError(f"{place}: expected world (with where) or drawn, not both.")
     own = read_picture_list(check_text(row, "images", place), folder, place) if "images" in row else None
@@ -56,7 +64,7 @@ def read_set(
         free = world_pictures(check_text(row, "world", place), where, place=place)
     elif "drawn" in row:
         free = drawn_pictures(check_text(row, "drawn", place), place=place)
-    return Source(name, own=own, free=free)
+    return Source(name, own=own, free=free, emoji=emoji)
 
 
 def _text_set(
@@ -79,11 +87,11 @@ def _text_set(
         for template in templates:
             check_template(template, place)
         member, made = name, PromptSet(name, words, templates, tuple((text, (text,)) for text in texts))
-        source, licence = (check_text(row, key, place, default=said) for key, said in zip(("source", "licence"), terms))
+        source, licence = (
+            check_text(row, key, place, default=said) for key, said in zip(("source", "licence"), terms, strict=True)
+        )
         bank = Bank("", "", 1, source, licence, "", "association", sets={name: made})
-    prompts = bank.prompts(member)
-    if not prompts.texts:
-        raise BankError(f"{place}: no sentences; expected at least one.")
+    prompts = _without(bank.prompts(member), check_texts(row.get("without", []), f"{place}: without"), place)
     return StimulusSet(
         name=name,
         modality="text",
@@ -98,13 +106,24 @@ def _text_set(
     )
 
 
+def _without(prompts: Prompts, absent: tuple[str, ...], place: str) -> Prompts:
+    if unknown := [text for text in absent if text not in prompts.texts]:
+        raise BankError(f"{place}: without names {unknown}, which the set does not hold.")
+    kept = [i for i, text in enumerate(prompts.texts) if text not in absent]
+    if not kept:
+        raise BankError(f"{place}: no sentences are left; expected at least one.")
+    columns = (prompts.texts, prompts.words, prompts.templates)
+    texts, words, templates = (tuple(column[i] for i in kept) for column in columns)
+    return Prompts(texts, words, templates, prompts.base_words)  # type: ignore[arg-type]
+
+
 class Chooser:
     """Resolves pairs of sets: the user's own pictures where both sides are there, else free ones; never half real."""
 
-    def __init__(self, own: OwnCopies | None, stand_ins: bool) -> None:
-        self.own, self.stand_ins = own, stand_ins
+    def __init__(self, own: OwnCopies | None, emoji: EmojiFolder | None, stand_ins: bool) -> None:
+        self.own, self.emoji, self.stand_ins = own, emoji, stand_ins
         self.recipes: dict[str, Any] = {}  # set -> what its stimuli follow from
-        self._made: dict[tuple[str, bool], StimulusSet] = {}
+        self._made: dict[str, StimulusSet] = {}
         self._found: dict[str, tuple[tuple[str, Path], ...] | None] = {}
 
     def pair(self, left: Source, right: Source) -> tuple[StimulusSet, StimulusSet]:
@@ -112,10 +131,13 @@ class Chooser:
         if left.text is not None and right.text is not None:
             return left.text, right.text
         sides = (left, right)
-        real = all(side.own is None or self._files(side) is not None for side in sides)
-        if not real and not (self.stand_ins and all(side.free is not None for side in sides)):
-            return self._missing(left), self._missing(right)
-        return self._make(left, real), self._make(right, real)
+        if all(side.own is None or self._files(side) is not None for side in sides):
+            return self._make(left, "own"), self._make(right, "own")
+        if self.stand_ins and self.emoji is not None and all(side.emoji for side in sides):
+            return self._make(left, "emoji"), self._make(right, "emoji")
+        if self.stand_ins and all(side.free is not None for side in sides):
+            return self._make(left, "free"), self._make(right, "free")
+        return self._missing(left), self._missing(right)
 
     def _files(self, side: Source) -> tuple[tuple[str, Path], ...] | None:
         if self.own is None or side.own is None:
@@ -124,34 +146,28 @@ class Chooser:
             self._found[side.name] = self.own.find(side.own)
         return self._found[side.name]
 
-    def _make(self, side: Source, real: bool) -> StimulusSet:
-        if (side.name, real) not in self._made:
-            self._made[side.name, real] = self._own(side) if real and side.own is not None else self._free(side)
-        return self._made[side.name, real]
-
-    def _free(self, side: Source) -> StimulusSet:
-        assert side.free is not None
-        self.recipes[f"{side.name} (free)"] = side.free.recipe
-        return StimulusSet(
-            name=side.name,
-            modality="image",
-            keys=tuple(image_key(load()) for load in side.free.load),
-            words=tuple(range(len(side.free.load))),
-            templates=(-1,) * len(side.free.load),
-            source=side.free.source,
-            licence=side.free.licence,
-            stand_in=side.own is not None,
-            labels=side.free.labels,
-            _images=side.free.load,
-        )
+    def _make(self, side: Source, kind: str) -> StimulusSet:
+        name = f"{side.name} ({kind})"
+        if name not in self._made:
+            if kind == "own" and side.own is not None:
+                made = self._own(side)
+                self.recipes[name] = made.keys
+            else:
+                pictures = self.emoji.pictures(side.emoji) if kind == "emoji" and self.emoji else side.free
+                assert pictures is not None
+                made = _picture_set(side.name, pictures, stand_in=side.own is not None)
+                self.recipes[name] = pictures.recipe
+            self._made[name] = made
+        return self._made[name]
 
     def _own(self, side: Source) -> StimulusSet:
         files, listed = self._files(side), side.own
-        assert self.own is not None and files is not None and listed is not None
+        assert self.own is not None
+        assert files is not None
+        assert listed is not None
         hashes = dict(listed.files)
         read = [self.own.reader(path, hashes.get(name, "")) for name, path in files]
         keys = tuple(key for key, _ in read)
-        self.recipes[f"{side.name} (own)"] = keys
         return StimulusSet(
             name=side.name,
             modality="image",
@@ -162,16 +178,32 @@ class Chooser:
             licence=listed.licence,
             labels=tuple(label.strip() for label, _ in files),
             flags=tuple(f"{name}: {says}" for name, says in listed.flags.items()),
+            unverified=not self.own.known and not all(hashes.get(name) for name, _ in files),
             _images=tuple(load for _, load in read),
         )
 
     def _missing(self, side: Source) -> StimulusSet:
         wanted = side.own
         if wanted is None or self._files(side) is not None:
-            why = f"the other side of {side.name!r} is missing"
+            why = "the other side of the pair is missing"
         elif self.own is None:
-            why = f"{side.name!r} needs your own copies; give images=FOLDER"
+            why = "needs your own copies; give images=FOLDER"
         else:
-            why = f"{side.name!r} is not in {self.own.root}: expected pictures in one of {list(wanted.folders)}"
+            why = f"not in {self.own.root}, in none of the folders {[folder or '.' for folder in wanted.folders]}"
         source, licence = (wanted.source, wanted.licence) if wanted else ("", "")
         return StimulusSet(side.name, "image", (), (), (), source, licence, missing=why)
+
+
+def _picture_set(name: str, pictures: Pictures, *, stand_in: bool) -> StimulusSet:
+    return StimulusSet(
+        name=name,
+        modality="image",
+        keys=tuple(image_key(load()) for load in pictures.load),
+        words=tuple(range(len(pictures.load))),
+        templates=(-1,) * len(pictures.load),
+        source=pictures.source,
+        licence=pictures.licence,
+        stand_in=stand_in,
+        labels=pictures.labels,
+        _images=pictures.load,
+    )

@@ -36,8 +36,8 @@ _FILE_KEYS = {"name", "sha256"}
 class PictureList:
     """What a published picture set holds: file names in order, or how many files one folder has.
 
-    `folders` are the places below the user's folder where they may lie, first match wins. `files` may be empty: then all
-    pictures of the folder are meant, sorted by name, and `count` says how many there should be (0: not known).
+    `folders` are the places below the user's folder where they may lie, first match wins. `files` may be empty: then
+    all pictures of the folder are meant, sorted by name, and `count` says how many there should be (0: not known).
     """
 
     name: str
@@ -105,7 +105,7 @@ def _picture_list(name: str, row: Mapping[str, Any], source: str, licence: str, 
     if not isinstance(flags, Mapping) or not all(isinstance(value, str) for value in flags.values()):
         raise BankError(f"{place}: flags; expected a table of texts.")
     return PictureList(
-        name, source, licence, tuple(safe_path(item, place) if item else "" for item in folders), count, tuple(found),
+        name, source, licence, tuple("" if item in ("", ".") else safe_path(item, place) for item in folders), count, tuple(found),
         dict(flags),
     )  # fmt: skip
 
@@ -148,7 +148,8 @@ class OwnCopies:
                 if absent:
                     raise DatasetError(
                         f"{place}: {len(absent)} of the {len(found)} pictures of {wanted.name!r} are missing: "
-                        f"{', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}. Add them, or take the folder away."
+                        f"{', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}. "
+                        "Add them, or take the folder away."
                     )
                 return tuple((name.strip(), path) for name, path in found if path is not None)
             if here:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 
-import numpy as np
-
-from ...errors import BankError, FairVLError
+from ...errors import BankError, DatasetError, FairVLError
 from ...fingerprints import fingerprint
 from ..world.dataset import DRAWING_VERSION, portraits_dataset
 from ..world.generator import portraits
@@ -17,8 +17,10 @@ from ..world.spec import WorldSpec
 from ..world.words import ATTRIBUTES
 from .drawing import KINDS, VERSION, draw_things
 from .png import png_bytes
+from .registry import image_key
 
 MOST_PICTURES = 2000
+LARGEST_EMOJI = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,45 @@ def drawn_pictures(text: str, *, place: str) -> Pictures:
 @lru_cache(maxsize=64)
 def _drawn_bytes(kind: str, n: int, seed: int, size: int) -> tuple[bytes, ...]:
     return tuple(png_bytes(image) for image in draw_things(kind, n, seed=seed, size=size))
+
+
+class EmojiFolder:
+    """Emoji pictures in the layout of noto-emoji: ``png/72/emoji_u1f339.png``, the same flat, or in ``png72.zip``."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.root = Path(folder)
+        if not self.root.is_dir():
+            raise DatasetError(f"emoji={self.root}: no such folder; expected pictures of noto-emoji.")
+        self.archive = self.root / "png72.zip"
+        places = [self.root / "png" / size for size in ("72", "128", "512")] + [self.root]
+        self.place = next((place for place in places if any(place.glob("emoji_u*.png"))), None)
+        if self.place is None and not self.archive.is_file():
+            raise DatasetError(f"emoji={self.root}: neither emoji_u*.png, png/72 nor png72.zip is there.")
+
+    def pictures(self, codes: Mapping[str, str]) -> Pictures:
+        """The pictures of {label: code points}, as ``{ rose = "1f339" }``."""
+        load = tuple(partial(self._bytes, f"emoji_u{code}.png") for code in codes.values())
+        return Pictures(
+            labels=tuple(codes),
+            load=load,
+            recipe=fingerprint(["emoji", *(image_key(read()) for read in load)]),
+            source="noto-emoji, from your folder",
+            licence="Apache-2.0",
+        )
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            if self.place is not None:
+                return (self.place / name).read_bytes()
+            with zipfile.ZipFile(self.archive) as archive:
+                member = archive.getinfo(name)
+                if member.file_size > LARGEST_EMOJI:
+                    raise DatasetError(
+                        f"{self.archive}: {name} has {member.file_size:,} bytes, over {LARGEST_EMOJI:,}."
+                    )
+                return archive.read(member)
+        except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise DatasetError(f"emoji={self.root}: {name} cannot be read ({error}).") from None
 
 
 def _query(query: str, known: set[str], place: str) -> dict[str, str]:

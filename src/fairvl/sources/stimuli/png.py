@@ -20,7 +20,8 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     b'\\x89PNG'
     """
     rows, columns, channels = pixels.shape
-    assert pixels.dtype == np.uint8 and channels == 3
+    assert pixels.dtype == np.uint8
+    assert channels == 3
     lines = np.zeros((rows, 1 + 3 * columns), np.uint8)  # each line starts with its filter, 0
     lines[:, 1:] = pixels.reshape(rows, -1)
     raw = lines.tobytes()

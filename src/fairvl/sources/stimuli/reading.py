@@ -15,6 +15,7 @@ from ..prompts import Bank
 from .checks import check_keys, check_text, check_texts, parse_toml
 from .choosing import Chooser, Source, read_set
 from .manifests import OwnCopies
+from .pictures import EmojiFolder
 from .registry import ORDERS, Case, Registry, StimulusSet
 
 LARGEST_FILE = 1 << 20
@@ -35,7 +36,13 @@ def list_registries() -> tuple[str, ...]:
     return tuple(sorted(_shipped()))
 
 
-def load_registry(name: str | Path = "eat26", *, images: str | Path | None = None, stand_ins: bool = True) -> Registry:
+def load_registry(
+    name: str | Path = "eat26",
+    *,
+    images: str | Path | None = None,
+    emoji: str | Path | None = None,
+    stand_ins: bool = True,
+) -> Registry:
     """A shipped registry by its id, or the registry in a ``.toml`` file, with its stimuli.
 
     Parameters
@@ -45,6 +52,8 @@ def load_registry(name: str | Path = "eat26", *, images: str | Path | None = Non
     images : path, optional
         Folder with the user's own copies of pictures that may not be shipped. Each pair of sets (x and y, a and b) uses
         them when both are there; a pair is never half real.
+    emoji : path, optional
+        Folder of noto-emoji; its pictures are then the stand-ins, where both sides of a pair name some.
     stand_ins : bool
         Whether pictures that the user does not hold are replaced by free ones (marked `stand_in`). When False, such
         cases stay in the registry with the reason in `missing`.
@@ -68,7 +77,8 @@ def load_registry(name: str | Path = "eat26", *, images: str | Path | None = Non
     """
     content, where, folder = _find(name)
     document = _parse(content, f"registry {where}")
-    return _resolve(document, f"registry {where}", folder, Chooser(OwnCopies(images) if images else None, stand_ins))
+    choose = Chooser(OwnCopies(images) if images else None, EmojiFolder(emoji) if emoji else None, stand_ins)
+    return _resolve(document, f"registry {where}", folder, choose)
 
 
 def _find(name: str | Path) -> tuple[bytes, str, Path | None]:
@@ -171,7 +181,8 @@ def _read_test(
         a, b = choose.pair(*attributes[order.split("-")[1]])
         sides = (x, y, a, b)
         said = dict.fromkeys(text for flag in flags for side in sides for text in flag.on(side, topic))
-        missing = "; ".join(side.missing for side in sides if side.missing)
+        reasons = {side.missing: [s.name for s in sides if s.missing == side.missing] for side in sides if side.missing}
+        missing = "; ".join(f"{', '.join(map(repr, names))}: {why}" for why, names in reasons.items())
         note = check_text(row, "note", place, default="")
         cases.append(Case(name, topic, category, order, x, y, a, b, missing, tuple(said), note))  # type: ignore[arg-type]
     return cases

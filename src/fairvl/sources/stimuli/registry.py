@@ -46,6 +46,8 @@ class StimulusSet:
         Stimuli that say something else than their pole: "terrorist: names persons, ...".
     labels : tuple of str
         Per stimulus, what a reader calls it: the base word, or the picture's name.
+    unverified : bool
+        Whether these are the user's own copies of which no manifest says a hash.
     missing : str
         Why the set is empty; "" when it is not.
     """
@@ -60,6 +62,7 @@ class StimulusSet:
     stand_in: bool = False
     flags: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    unverified: bool = False
     missing: str = ""
     _texts: tuple[str, ...] = field(default=(), repr=False, compare=False)
     _images: tuple[Callable[[], bytes], ...] = field(default=(), repr=False, compare=False)
