@@ -79,7 +79,11 @@ def test_p_is_exact_up_to_twenty_per_side():
         found = association_test(*sets_of(0, (n, n, 4, 4)), **OPTIONS)
         assert found.p_method.startswith("exact") is exact
         assert found.p >= found.p_floor > 0
-    assert found.p_floor == 1 / 200
+    assert found.p_method == "saddlepoint"
+    assert found.p_floor == 1 / math.comb(42, 21)
+    sampled = association_test(*sets_of(0, (21, 21, 4, 4)), method="sample", **OPTIONS)
+    assert sampled.p_floor == 1 / 200
+    assert abs(sampled.p - found.p) < 4 * sampled.p_error + 1 / 200
 
 
 def test_swapping_targets_keeps_the_two_sided_p_and_turns_the_interval():

@@ -25,7 +25,8 @@ def published_p(
     if preset in ("sent-bias", "ieat"):
         # the observed split is one of n_samples, so that one fewer is drawn
         draws = max(n_samples - 1, 1)
-        return two_sample_ps(x[None], y[None], exact_limit=n_samples, draws=draws, seed=rng)[0]
+        few = math.comb(len(x) + len(y), len(x)) <= n_samples
+        return two_sample_ps(x[None], y[None], method="auto" if few else "sample", draws=draws, seed=rng)[0]
     pooled = np.concatenate([x, y])
     if preset == "wefe":
         return _replacement_p(pooled, len(x), tail, n_samples, rng)

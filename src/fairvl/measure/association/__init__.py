@@ -10,7 +10,8 @@ Conventions (`preset=`):
 =============  =======  ====================================  ==================================================
 preset         SD       permuted                              p
 =============  =======  ====================================  ==================================================
-None           ddof 1   targets, attributes or both           exact where feasible, else (hits + 1) / (draws + 1)
+None           ddof 1   targets, attributes or both           exact where feasible, else (hits + 1) / (draws + 1);
+                                                              a saddlepoint where few draws are as extreme
 "sent-bias"    ddof 1   targets, equal sizes only             >=; exact up to 100,000 splits, else (hits + 1) / draws
 "ieat"         ddof 1   targets, equal sizes only             the same, up to 10,000 splits
 "wefe"         ddof 0   targets, drawn *with replacement*     strict >, (hits + 1) / (draws + 1); its "two-sided"

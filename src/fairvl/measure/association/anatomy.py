@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -11,8 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...arrays import FloatArray, check_vectors, unit_rows
 from ...errors import InputError
-from ...stats.bootstrap import draw_blocks, draw_counts, stratified_jackknife, unit_codes
-from ...stats.permutation import PermutationP, Tail, bilinear_p, two_sample_p
+from ...stats.bootstrap import (
+    IntervalMethod,
+    draw_blocks,
+    draw_counts,
+    interval,
+    stratified_jackknife,
+    undefined_share,
+    unit_codes,
+)
+from ...stats.permutation import Method, PermutationP, Tail, bilinear_p, two_sample_p
 from ...stats.published_tests import Preset
 from ...stats.two_samples import left_out, resampled, standardised, sums_by, unit_means, unit_moments, weighted
 
@@ -184,10 +193,12 @@ def cluster_codes(clusters: Clusters | None, sizes: tuple[int, ...], names: str)
 
 
 def permutation_p(
-    test: Anatomy, permute: Resampled, tail: Tail, exact_limit: int, draws: int, seed: int
+    test: Anatomy, permute: Resampled, tail: Tail, method: Method, exact_limit: int, draws: int, seed: int
 ) -> PermutationP:
     rng = splits_rng(seed)
     if permute == "both":
+        if method not in ("auto", "sample"):
+            raise InputError(f'method={method!r} with permute="both", which is always sampled. Leave one out.')
         means = [unit_means(u, c) for u, c in zip(test.unit, test.codes, strict=True)]
         cosines = np.concatenate(means[:2]) @ np.concatenate(means[2:]).T
         return bilinear_p(cosines, test.units[0], test.units[2], tail=tail, draws=draws, seed=rng)
@@ -199,12 +210,28 @@ def permutation_p(
         x, y = test.unit[2] @ direction, test.unit[3] @ direction
         codes = test.codes[2:]
     x, y = (unit_means(v[:, None], c)[:, 0] for v, c in zip((x, y), codes, strict=True))
-    return two_sample_p(x, y, tail=tail, exact_limit=exact_limit, draws=draws, seed=rng)
+    return two_sample_p(x, y, tail=tail, method=method, exact_limit=exact_limit, draws=draws, seed=rng)
 
 
-def check_preset(preset: Preset, tail: Tail, permute: Resampled, test: Anatomy) -> None:
+def bootstrap_interval(
+    test: Anatomy, observed: float, resample: Resampled, method: IntervalMethod, level: float, draws: int, seed: int
+) -> tuple[float, float, float]:
+    """Interval of the effect size, and the share of replicates without spread; NaN and 0 without an interval."""
+    if not test.strata(resample) or math.isnan(observed):
+        return math.nan, math.nan, 0.0
+    replicates = test.replicates(draws, seed, resample)
+    jackknife = test.jackknife(resample) if method == "bca" else None
+    low, high = interval(
+        replicates, observed, level=level, method=method, jackknife=jackknife, units=test.smallest(resample)
+    )
+    return low, high, undefined_share(replicates)
+
+
+def check_preset(preset: Preset, tail: Tail, permute: Resampled, method: Method, test: Anatomy) -> None:
     if permute != "targets":
         raise InputError(f"permute={permute!r} with preset={preset!r}, which permutes targets. Leave one out.")
+    if method != "auto":
+        raise InputError(f"method={method!r} with preset={preset!r}, which has its own. Leave one out.")
     if preset in ("sent-bias", "ieat"):
         if len(test.s_x) != len(test.s_y):
             raise InputError(

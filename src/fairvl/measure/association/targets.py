@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from ...arrays import unit_rows
 from ...errors import InputError
 from ...stats import bootstrap
-from ...stats.bootstrap import IntervalMethod, undefined_share
+from ...stats.bootstrap import IntervalMethod
 from ...stats.estimate import Estimate
-from ...stats.permutation import DRAWS, EXACT_LIMIT, PermutationP, Tail, check_tail
+from ...stats.permutation import DRAWS, EXACT_LIMIT, Method, PermutationP, Tail, check_tail
 from ...stats.published_tests import N_SAMPLES, Preset, published_p
 from ...stats.two_samples import standardised
 from .anatomy import (
@@ -21,6 +21,7 @@ from .anatomy import (
     Clusters,
     Resampled,
     Seed,
+    bootstrap_interval,
     check_choice,
     check_ddof,
     check_preset,
@@ -116,6 +117,7 @@ def association_test(
     draws: int = 2000,
     resample: Resampled = "targets",
     clusters: Clusters | None = None,
+    method: Method = "auto",
     exact_limit: int = EXACT_LIMIT,
     permutations: int | None = None,
 ) -> AssociationResult[float]:
@@ -142,8 +144,9 @@ def association_test(
         Four sequences (for x, y, a, b; None where stimuli stand alone): the base word or template of each
         stimulus. Clusters are resampled and permuted whole: 150 sentences from 25 words are 25 units. The
         p-value then compares means of cluster means.
-    exact_limit, permutations
-        Splits that are still counted exactly, and the number drawn beyond that (99,999, or the preset's).
+    method, exact_limit, permutations
+        How p is found (see `fairvl.stats.permutation`): "auto" counts up to `exact_limit` splits exactly, and draws
+        `permutations` (99,999, or the preset's) beyond that.
     seed
         Seed or generator; the same seed and sizes give the same resampling.
 
@@ -173,28 +176,20 @@ def association_test(
     test = Anatomy.of(sets, ddof, clusters)
     seed = fixed_seed(seed)
     observed = test.observed()
-    notes = test.notes(resample)
-    if preset is not None:
-        check_preset(preset, tail, permute, test)
-        found = published_p(preset, test.s_x, test.s_y, tail, permutations or N_SAMPLES[preset], splits_rng(seed))
+    if preset is None:
+        found = permutation_p(test, permute, tail, method, exact_limit, permutations or DRAWS, seed)
     else:
-        found = permutation_p(test, permute, tail, exact_limit, permutations or DRAWS, seed)
+        check_preset(preset, tail, permute, method, test)
+        found = published_p(preset, test.s_x, test.s_y, tail, permutations or N_SAMPLES[preset], splits_rng(seed))
+    notes = test.notes(resample)
     if math.isnan(observed):
         notes.insert(0, "all associations are equal: effect size and p are undefined")
         found = PermutationP(math.nan, found.method, math.nan, found.floor, found.n_permutations)
     elif found.floor > 1 - level:
         notes.append(f"the smallest p these sizes allow is {found.floor:.3g}")
-    low = high = math.nan
-    undefined = 0.0
-    if test.strata(resample) and not math.isnan(observed):
-        replicates = test.replicates(draws, seed, resample)
-        undefined = undefined_share(replicates)
-        jackknife = test.jackknife(resample) if interval == "bca" else None
-        low, high = bootstrap.interval(
-            replicates, observed, level=level, method=interval, jackknife=jackknife, units=test.smallest(resample)
-        )
-        if undefined:
-            notes.append(f"{undefined:.1%} of the bootstrap replicates have no spread and were left out")
+    low, high, undefined = bootstrap_interval(test, observed, resample, interval, level, draws, seed)
+    if undefined:
+        notes.append(f"{undefined:.1%} of the bootstrap replicates have no spread and were left out")
     return AssociationResult(
         effect_size=observed,
         p=found.p,
