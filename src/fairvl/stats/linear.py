@@ -215,10 +215,12 @@ def freedman_lane(y: ArrayLike, others: ArrayLike, tested: ArrayLike, orders: ND
     rest = values - without.basis @ (without.basis.T @ values)
     if float(rest @ rest) <= 1e-24 * max(float(values @ values), 1e-300):
         return math.nan
+    added = full.basis - without.basis @ (without.basis.T @ full.basis)
+    axes = np.linalg.svd(added, full_matrices=False)[0][:, : full.rank - without.rank]
     shuffled = np.concatenate([rest[None], rest[orders]])
-    unexplained, before = full.residual_squares(shuffled), without.residual_squares(shuffled)
-    ratio = unexplained / np.maximum(before, np.finfo(np.float64).tiny)  # small when `tested` explains much
-    hits = int((ratio[1:] <= ratio[0] * (1 + 1e-12)).sum())
+    explained, known = ((shuffled @ basis) ** 2 for basis in (axes, without.basis))
+    ratio = explained.sum(axis=1) / np.maximum(rest @ rest - known.sum(axis=1), np.finfo(np.float64).tiny)
+    hits = int((ratio[1:] >= ratio[0] * (1 - 1e-10)).sum())  # F grows with this ratio
     return (1 + hits) / (1 + len(orders))
 
 

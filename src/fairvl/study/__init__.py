@@ -17,21 +17,22 @@ variance_share       share of the variance between models' mean d that a factor 
                      (1 = largest within scope and kind), `partial` (share of what the other factors leave, unique
                      only), `raw` (before the cut at 0), `df`, `df_residual`, `f`, `p_permutation`
 variance_component   variance of d between models, between tests, and left over. extra `component` ("model", "test",
-                     "residual"), `share`
+                     "residual"; the paper's: "group variance", "scale"), `share`
 contrast             level of a factor against the grand mean of levels, or against a chosen reference, in d. p,
                      p_adjusted (Holm over the levels of scope, factor and kind). extra `factor`, `level_name`,
-                     `against` ("grand mean" or a level), `kind` ("marginal", "adjusted": with all other factors),
+                     `against` ("grand mean" or a level), `kind` ("marginal"; "adjusted": with the other factors
+                     that can be told from it, named in `adjusted_for`),
                      `model_count` (of the level), `standard_error`, `df`, `estimator` ("closed form", "reml",
                      "cluster-robust"), `p_permutation`
 coefficient          change of d per standard deviation of a numeric factor (params_m and dataset_size on the natural
                      log scale). extra as for contrast, and `term`. With estimator "paper": every term of the paper's
                      own mixed model, extra `converged`
 filtering_contrast   filtered minus unfiltered models, in d. extra `kind` ("marginal", "adjusted", "within families"
-                     pooled over families that hold both, "within family"), `level_name` (the family),
-                     `model_count` (filtered), `unfiltered_count`
+                     pooled over families that hold both, "within family"), `level_name` (the family, or
+                     "(all)"), `factor` ("filtering"), `model_count` (filtered), `unfiltered_count`, `p_permutation`
 level_size           models at each level of a factor. extra `factor`, `level_name`
 vif                  variance inflation of a level or numeric factor by the others. extra `factor`, `level_name` (empty:
-                     the whole factor, as GVIF**(1/df)), `df`
+                     the whole factor, as GVIF**(1/df)), `df`. No scope
 model_mean           mean d of a model over tests, the caterpillar. model; n tests. extra `rank` (1 = largest),
                      `shrunken` (best linear prediction), and the model's factors by their column names
 test_mean            mean d of a test over models, the funnel. order; n models. extra `test`, `topic`, `category`,
@@ -50,16 +51,33 @@ steiger              correlation of d with the score in `order` minus that in `v
                      Z), p_adjusted (Holm). extra `versus`, `score`, `statistic`, `p_williams`, `topics`
 claim                a published aggregate checked against its cells; see `fairvl.study.claims`
 warning              something the reader must know; value is how often it holds, `note` says it. extra `kind`
-                     ("single-model level", "collinear", "alphabetical reference", "unbalanced", "missing covariate",
-                     "not estimable", "not converged"), `factor`, `level_name`
+                     ("single-model level", "single-model reference", "collinear", "alphabetical reference",
+                     "unbalanced", "missing covariate", "not estimable", "not converged"), `factor`, `level_name`
 ==================== ==============================================================================================
 
 Settings of the table: `study` (schema version), `estimator`, `factors`, `reference`, `models`, `tests`, `balanced`,
-`scores`, `suite`, `suite_version`, `seed`, `draws`, `permutations`, `level`, and fingerprints of the inputs.
+`scores`, `controls`, `cluster`, `suite`, `suite_version`, `seed`, `draws`, `permutations`, `level`, `verb` ("study"),
+and fingerprints of the inputs.
 """
 
 from __future__ import annotations
 
-from .table import ResultTable, read_results
+import sys
+from types import ModuleType
+from typing import Any
 
-__all__ = ["ResultTable", "read_results"]
+from ..findings import Findings
+from .run import study
+from .table import Results, ResultTable, read_results
+
+__all__ = ["ResultTable", "read_results", "study"]
+
+
+class _CallableModule(ModuleType):
+    """`fairvl.study` is this package and also the verb; importing a submodule must not hide the verb."""
+
+    def __call__(self, results: Results, **options: Any) -> Findings:
+        return study(results, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -384,10 +384,14 @@ def _scores(ids: Sequence[str], table: Mapping[str, list[Any]]) -> dict[str, Flo
     return scores
 
 
-def require_models(table: ResultTable, least: int, what: str) -> None:
-    """Refuse a study of too few models."""
-    if len(table.models) < least:
-        raise InputError(f"{len(table.models)} models; {what} needs {least} or more. Sweep more models.")
+def measured(values: Floats, axis: int) -> NDArray[np.bool_]:
+    """Where at least one value along the axis is defined."""
+    return np.asarray(np.count_nonzero(~np.isnan(values), axis=axis) > 0)
+
+
+def whole(values: Floats) -> NDArray[np.bool_]:
+    """Rows without a NaN."""
+    return np.asarray(np.count_nonzero(np.isnan(values), axis=1) == 0)
 
 
 __all__ = ["Covariates", "ResultTable", "Results", "Test", "read_results"]
