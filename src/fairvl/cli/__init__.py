@@ -181,7 +181,7 @@ def _recodes(pairs: Sequence[str]) -> dict[str, dict[str, str]]:
     return recodes
 
 
-def _write(findings: Findings, out: Path, as_json: bool) -> None:
+def _write(findings: Findings, out: Path, as_json: bool, csv: str | None = None) -> None:
     from ..report import report as write_report
 
     out.mkdir(parents=True, exist_ok=True)
@@ -189,6 +189,8 @@ def _write(findings: Findings, out: Path, as_json: bool) -> None:
         whole = Path(folder)
         findings.write(whole / "findings.json")
         findings.write(whole / "findings.parquet")
+        if csv is not None:
+            findings.write(whole / csv)
         write_report(findings, whole / "report.html")
         for file in sorted(whole.iterdir()):
             file.replace(out / file.name)
@@ -259,6 +261,67 @@ def sweep(
         click.echo(f"{done} of {of} models are measured; the last run, with --engine local, makes the table", err=True)
     else:
         click.echo(f"{len(findings)} findings in {out / 'findings.json'}; go on with: fairvl study {out}", err=True)
+
+
+@main.command(
+    epilog=_example(
+        "fairvl study sweep -o study",
+        "fairvl study sweep --models covariates.csv --performance scores.csv -o study",
+        "fairvl study results.csv --models models.csv --reference dataset_family=laion -o study",
+    )
+)
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--models", type=_file, help="Covariates by model (.csv, .toml).  [default: models.csv of the sweep]")
+@click.option("--performance", type=_file, help="Downstream scores by model (.csv).")
+@click.option("--factors", help="Covariates to explain with, comma-separated.  [default: the usual five that exist]")
+@click.option(
+    "--reference", multiple=True, metavar="FACTOR=LEVEL", help="What contrasts are against.  [default: the grand mean]"
+)
+@click.option(
+    "--estimator",
+    type=click.Choice(["crossed", "cluster-robust", "permutation", "paper"]),
+    default="crossed",
+    show_default=True,
+    help="Random effects of model and test; robust errors; permuted labels; or the published mixed model.",
+)
+@click.option("--cluster", metavar="COLUMN", help="Covariate whose models are resampled together.")
+@click.option("--permutations", type=click.IntRange(0), default=999, show_default=True, help="0 for none.")
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of findings, table (study.csv) and report.")
+@_uncertainty
+@_json
+def study(
+    results: Sequence[Path], models: Path | None, performance: Path | None, factors: str | None,
+    reference: Sequence[str], estimator: str, cluster: str | None, permutations: int, out: Path, draws: int,
+    level: float, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Which factor of the models goes with bias, by modality, and how bias goes with performance.
+
+    RESULTS are folders of sweeps, findings, or a .csv with the columns model, test, order, effect_size.
+    """
+    from ..study import study as run
+
+    options: dict[str, Any] = {"estimator": estimator, "reference": _references(reference)}
+    findings = run(
+        list(results), models=models, performance=performance, factors=factors.split(",") if factors else None,
+        cluster=cluster, permutations=permutations, draws=draws, level=level, seed=seed, **options,
+    )  # fmt: skip
+    for found in findings.where(metric="warning"):
+        click.echo(f"warning: {found.note}", err=True)
+    _write(findings, out, as_json, csv="study.csv")
+
+
+def _references(pairs: Sequence[str]) -> str | dict[str, str] | None:
+    if list(pairs) in (["alphabetical"], ["grand mean"]):
+        return pairs[0]
+    references: dict[str, str] = {}
+    for pair in pairs:
+        factor, equals, level = pair.partition("=")
+        if not (factor and equals and level):
+            raise click.BadParameter(
+                f"{pair!r}; expected FACTOR=LEVEL, for example dataset_family=laion.", param_hint="--reference"
+            )
+        references[factor] = level
+    return references or None
 
 
 @main.command(
