@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from .table import sweep_findings
 from .weights import Budget, WeightStore, weights_plan
 
 CACHE = "vectors"
+STALE_SECONDS = 86_400
 
 
 def sweep(
@@ -121,6 +123,7 @@ def sweep(
     if budget is not None:
         print(budget.announcement, file=sys.stderr)
     with held(folder / STATE / "sweep-lock", shared=part is not None):
+        _clear(folder, kept, alone=part is None and cache is None)
         work = partial(measure_model, source=source, cache=str(kept.absolute()), objects=objects, budget=budget)
         run = run_job(
             folder, [_spec(entry, objects) for entry in entries], work, name="models", engine=engine,
@@ -270,6 +273,16 @@ def _loaded(spec: Mapping[str, Any], objects: Mapping[str, Any] | None) -> Any:
 def _card(encoder: Any) -> dict[str, Any]:
     values: dict[str, Any] = encoder.card.as_dict()
     return values
+
+
+def _clear(folder: Path, cache: Path, *, alone: bool) -> None:
+    """Remove what killed runs left half-written; in a cache that others may be writing to, only what is a day old."""
+    for stale in folder.glob(".*.tmp"):
+        stale.unlink(missing_ok=True)
+    for stale in cache.glob("*/.*.tmp"):
+        with suppress(OSError):
+            if alone or time.time() - stale.stat().st_mtime > STALE_SECONDS:
+                stale.unlink()
 
 
 def _refuse_a_file(folder: Path) -> None:
