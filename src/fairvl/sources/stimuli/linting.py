@@ -34,8 +34,9 @@ def lint_registry(
 
     Kinds: a stimulus twice in a set ("duplicate"), in both targets ("shared") or both poles ("both-poles"); attribute
     stimuli that carry target content; unequal sizes of x and y, or of a and b, which some presets refuse
-    ("unbalanced"); sets so small that no p, however clear the data, passes a Bonferroni correction over all cases and `models` ("few":
-    the smallest one-sided p is one over the number of splits of x and y); cases that cannot run, or run on stand-ins.
+    ("unbalanced"); sets so small that no p, however clear the data, passes a Bonferroni correction over all cases and
+    `models` ("few": the smallest one-sided p is one over the number of splits of x and y); cases that cannot run, or
+    run on stand-ins; own copies that no hash vouches for ("unverified").
     With an `encoder` also texts over its context length and words that it does not know.
 
     Parameters

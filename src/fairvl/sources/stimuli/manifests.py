@@ -104,10 +104,8 @@ def _picture_list(name: str, row: Mapping[str, Any], source: str, licence: str, 
     flags = row.get("flags", {})
     if not isinstance(flags, Mapping) or not all(isinstance(value, str) for value in flags.values()):
         raise BankError(f"{place}: flags; expected a table of texts.")
-    return PictureList(
-        name, source, licence, tuple("" if item in ("", ".") else safe_path(item, place) for item in folders), count, tuple(found),
-        dict(flags),
-    )  # fmt: skip
+    places = tuple("" if item in ("", ".") else safe_path(item, place) for item in folders)
+    return PictureList(name, source, licence, places, count, tuple(found), dict(flags))
 
 
 def _plain(name: str) -> str:
@@ -141,6 +139,9 @@ class OwnCopies:
             here = _pictures(place)
             if wanted.files:
                 by_name = {_plain(path.name): path for path in here}
+                names = {_plain(PurePosixPath(name).name) for name, _ in wanted.files}
+                if twice := sorted({by_name[name].stem for name in names if _count(here, name) > 1}):
+                    raise DatasetError(f"{place}: more than one file each is called {twice}; keep one of them.")
                 found = [(name, by_name.get(_plain(PurePosixPath(name).name))) for name, _ in wanted.files]
                 absent = [name for name, path in found if path is None]
                 if len(absent) == len(found):
@@ -269,6 +270,10 @@ def _pictures(folder: Path, *, deep: bool = False) -> list[Path]:
             if len(found) > MOST_FILES:
                 raise DatasetError(f"{folder}: over {MOST_FILES:,} pictures; expected a folder of stimuli.")
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _count(paths: list[Path], name: str) -> int:
+    return sum(_plain(path.name) == name for path in paths)
 
 
 def _stem(path: Path) -> str:

@@ -118,6 +118,7 @@ class EmojiFolder:
         if not self.root.is_dir():
             raise DatasetError(f"emoji={self.root}: no such folder; expected pictures of noto-emoji.")
         self.archive = self.root / "png72.zip"
+        self._open: zipfile.ZipFile | None = None
         places = [self.root / "png" / size for size in ("72", "128", "512")] + [self.root]
         self.place = next((place for place in places if any(place.glob("emoji_u*.png"))), None)
         if self.place is None and not self.archive.is_file():
@@ -125,11 +126,11 @@ class EmojiFolder:
 
     def pictures(self, codes: Mapping[str, str]) -> Pictures:
         """The pictures of {label: code points}, as ``{ rose = "1f339" }``."""
-        load = tuple(partial(self._bytes, f"emoji_u{code}.png") for code in codes.values())
+        held = [self._bytes(f"emoji_u{code}.png") for code in codes.values()]
         return Pictures(
             labels=tuple(codes),
-            load=load,
-            recipe=fingerprint(["emoji", *(image_key(read()) for read in load)]),
+            load=tuple(partial(bytes, data) for data in held),
+            recipe=fingerprint(["emoji", *map(image_key, held)]),
             source="noto-emoji, from your folder",
             licence="Apache-2.0",
         )
@@ -138,15 +139,20 @@ class EmojiFolder:
         try:
             if self.place is not None:
                 return (self.place / name).read_bytes()
-            with zipfile.ZipFile(self.archive) as archive:
-                member = archive.getinfo(name)
-                if member.file_size > LARGEST_EMOJI:
-                    raise DatasetError(
-                        f"{self.archive}: {name} has {member.file_size:,} bytes, over {LARGEST_EMOJI:,}."
-                    )
-                return archive.read(member)
+            if self._open is None:
+                self._open = zipfile.ZipFile(self.archive)
+            member = self._open.getinfo(name)
+            if member.file_size > LARGEST_EMOJI:
+                raise DatasetError(f"{self.archive}: {name} has {member.file_size:,} bytes, over {LARGEST_EMOJI:,}.")
+            return self._open.read(member)
         except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise DatasetError(f"emoji={self.root}: {name} cannot be read ({error}).") from None
+
+    def close(self) -> None:
+        """Close the archive, when there is one."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
 
 def _query(query: str, known: set[str], place: str) -> dict[str, str]:

@@ -77,8 +77,13 @@ def load_registry(
     """
     content, where, folder = _find(name)
     document = _parse(content, f"registry {where}")
-    choose = Chooser(OwnCopies(images) if images else None, EmojiFolder(emoji) if emoji else None, stand_ins)
-    return _resolve(document, f"registry {where}", folder, choose)
+    pictures = EmojiFolder(emoji) if emoji else None
+    try:
+        choose = Chooser(OwnCopies(images) if images else None, pictures, stand_ins)
+        return _resolve(document, f"registry {where}", folder, choose)
+    finally:
+        if pictures:
+            pictures.close()
 
 
 def _find(name: str | Path) -> tuple[bytes, str, Path | None]:
