@@ -124,10 +124,11 @@ def test_six_hundred_per_side_do_not_overflow_gate_23():
     saddlepoint = two_sample_p(x, y, method="saddlepoint", tail="two-sided")
     swapped = two_sample_p(y, x, method="saddlepoint", tail="two-sided")
     sampled = two_sample_p(x, y, method="sample", tail="two-sided", draws=20_000)
-    lattice = two_sample_p(x, y, method="lattice", tail="two-sided", grid=40)
+    lattice = two_sample_p(x[:100], y[:100], method="lattice", grid=400)
     assert saddlepoint.p == pytest.approx(swapped.p, rel=1e-9)
     assert abs(saddlepoint.p - sampled.p) < 4 * sampled.error
-    assert lattice.low <= saddlepoint.p <= lattice.high
+    assert lattice.low <= two_sample_p(x[:100], y[:100], method="saddlepoint").p <= lattice.high
+    assert lattice.high < 1.5 * lattice.low
     apart = two_sample_p(x + 100, y, method="saddlepoint")
     assert 0 < apart.p < 1e-300
 

@@ -57,9 +57,10 @@ def unit_moments(x: Floats, y: Floats, codes_x: Codes, codes_y: Codes) -> Moment
     return Moments(sides[0], sides[1])
 
 
-def _from_totals(x: tuple[Any, Any, Any], y: tuple[Any, Any, Any], ddof: int) -> Floats:
+def from_totals(x: tuple[Any, Any, Any], y: tuple[Any, Any, Any], ddof: int) -> Floats:
     """Effect sizes from counts, sums and sums of squares of values of range 1; NaN without spread."""
     (n_x, sums_x, squares_x), (n_y, sums_y, squares_y) = x, y
+    n_x, n_y = (np.where(np.asarray(count) > 0, count, np.nan) for count in (n_x, n_y))  # an empty side has no mean
     n = n_x + n_y
     squares = squares_x + squares_y - (sums_x + sums_y) ** 2 / n
     squares = np.where(squares > IDENTICAL * n, squares, np.nan)  # what is left of cancelled sums is rounding
@@ -77,7 +78,7 @@ def resampled(moments: Moments, draws: int, seed: int, ddof: int) -> Floats:
         for side, k, rng in zip(moments, n_units, rngs, strict=True):
             weights = draw_counts(k, b, rng)
             totals.append(((weights @ side[0])[:, None], weights @ side[1], weights @ side[2]))
-        parts.append(_from_totals(totals[0], totals[1], ddof))
+        parts.append(from_totals(totals[0], totals[1], ddof))
     return np.concatenate(parts)
 
 
@@ -89,7 +90,7 @@ def left_out(moments: Moments, ddof: int) -> list[Floats]:
         counts, sums, squares = (total - part for total, part in zip(totals, side, strict=True))
         whole.append((totals[0], totals[1], totals[2]))
         rest.append((np.where(counts > 0, counts, np.nan)[:, None], sums, squares))
-    return [_from_totals(rest[0], whole[1], ddof), _from_totals(whole[0], rest[1], ddof)]
+    return [from_totals(rest[0], whole[1], ddof), from_totals(whole[0], rest[1], ddof)]
 
 
 def weighted(x: tuple[Floats, Floats | None], y: tuple[Floats, Floats | None], ddof: int) -> Floats:
@@ -104,4 +105,4 @@ def weighted(x: tuple[Floats, Floats | None], y: tuple[Floats, Floats | None], d
         else:
             sums, squares = (np.einsum("bn,nb->b", weights, power) for power in (scaled, scaled**2))
             totals.append((weights.sum(axis=1), sums, squares))
-    return _from_totals(totals[0], totals[1], ddof)
+    return from_totals(totals[0], totals[1], ddof)

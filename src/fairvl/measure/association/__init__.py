@@ -23,6 +23,11 @@ Everything is computed in float64 from raw vectors of any float dtype. Undefined
 note; unusable input raises InputError.
 """
 
+from .population import Cosines as Cosines
+from .population import PopulationResult as PopulationResult
+from .population import max_t as max_t
+from .population import population_influence as population_influence
+from .population import population_tests as population_tests
 from .result import AssociationResult as AssociationResult
 from .result import Comparison as Comparison
 from .single_category import Multilevel as Multilevel

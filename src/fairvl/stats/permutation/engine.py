@@ -40,6 +40,7 @@ DRAWS = 99_999
 _ENUMERATED = 2_000_000  # numbers in the matrix of all splits; beyond it, matching halves is faster
 _LARGEST_ENUMERATION = 10_000_000
 _HALF_SUMS = 2**22  # subset sums held at once, 8 bytes each: 20 + 20 needs 2**21
+_SHARED_HALF_SUMS = 2**26  # over all rows of a sweep's test: 131 rows up to 18 + 18
 _FEW_HITS = 100  # a sampled p from fewer is off by 10 % and more
 _LEAST_UNITS = 8  # of the smaller side, for the saddlepoint to take over unasked
 
@@ -191,16 +192,30 @@ def _sampled_or_thin(rows: Rows, tail: Tail, draws: int, rng: np.random.Generato
     hits = sampled_hits(rows, tail, draws, rng)
     found = [sampled_p(int(h), draws) for h in hits]
     thin = np.flatnonzero(hits < _FEW_HITS)
-    if len(thin) and min(rows.n_x, rows.n_y) >= _LEAST_UNITS:
-        smooth = np.array([i for i in thin if _distinct(rows.values[i]) >= _LEAST_UNITS], dtype=np.intp)
+    if min(rows.n_x, rows.n_y) >= _LEAST_UNITS:
+        smooth = thin[is_smooth(rows.values[thin])]
         for i, p in zip(smooth, _by_saddlepoint(rows.take(smooth), tail), strict=True):
             if p.p < _FEW_HITS / draws:
                 found[i] = p
     return tuple(found)
 
 
-def _distinct(values: Floats) -> int:
-    return 1 + int(np.count_nonzero(np.diff(np.sort(values)) > 1e-9 * np.ptp(values)))
+def is_smooth(values: Floats) -> NDArray[np.bool_]:
+    """Per row of pooled values [r, n]: at least 8 distinct ones, so that their sums lie densely."""
+    ordered = np.sort(values, axis=1)
+    steps = np.diff(ordered, axis=1) > 1e-9 * np.ptp(values, axis=1)[:, None]
+    smooth: NDArray[np.bool_] = np.count_nonzero(steps, axis=1) + 1 >= _LEAST_UNITS
+    return smooth
+
+
+def economical_method(values_x: Floats, values_y: Floats) -> Method:
+    """The method for many rows at once: exact where that costs seconds, else the saddlepoint where it applies."""
+    n_x, n_y = values_x.shape[1], values_y.shape[1]
+    if is_countable(n_x, n_y) and n_half_sums(n_x, n_y) * len(values_x) <= _SHARED_HALF_SUMS:
+        return "auto"
+    if min(n_x, n_y) >= _LEAST_UNITS and is_smooth(np.concatenate([values_x, values_y], axis=1)).all():
+        return "saddlepoint"
+    return "sample"
 
 
 def bilinear_p(

@@ -13,7 +13,7 @@ from .result import LEAST, Floats, Rows, Tail, smallest_p
 _MOST_PER_SIDE = 1000  # 2**-1000 is still a float64
 _CELLS = 2**24  # numbers held by one table of partial counts
 _ADDITIONS = 2e9  # work per tail when the grid is chosen here: two seconds or so for the largest sets
-_FINEST = 20_000
+_FINEST = 5_000
 
 
 def lattice_ps(rows: Rows, tail: Tail, grid: int | None = None) -> list[tuple[float, float, float]]:
