@@ -62,7 +62,7 @@ def test_a_small_registry_and_its_fingerprint(tmp_path):
 
 
 def test_a_bank_beside_the_registry_counts_in_the_fingerprint(tmp_path):
-    bank = 'id = "b"\nname = "b"\nversion = 1\nsource = "me"\nlicence = "CC0-1.0"\nlanguage = "en"\nkind = "words"\n[sets]\n'
+    bank = HEAD + 'name = "b"\nlanguage = "en"\nkind = "words"\n[sets]\n'
     text = HEAD + SETS.replace('x = { texts = ["a", "b"] }', 'x = { bank = "b.toml:w" }') + TEST
     (tmp_path / "b.toml").write_text(bank + 'w = ["one"]\nother = ["two"]\n')
     first = load(tmp_path, text)
@@ -154,7 +154,8 @@ def test_every_slip_is_named(tmp_path, slip):
     [
         ('files = ["a", "A.png"]', "stand twice"), ('files = ["../a"]', "leaves its folder"),
         ('files = ["/etc/passwd"]', "leaves its folder"), ('files = [{ name = "a", sha256 = "x" }]', "64 hex"),
-        ('folders = ["../.."]', "leaves its folder"), ("count = -1", "whole number"), ('count = 2\nfiles = ["a"]', "1 files"),
+        ('folders = ["../.."]', "leaves its folder"), ("count = -1", "whole number"),
+        ('count = 2\nfiles = ["a"]', "1 files"),
         ("colour = 1", "unknown keys"), ('files = [{ nmae = "a" }]', "unknown keys"), ("folders = []", "not empty"),
     ],
 )  # fmt: skip

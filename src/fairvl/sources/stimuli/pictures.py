@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from ...errors import BankError, DatasetError, FairVLError
-from ...fingerprints import fingerprint
+from ...fingerprints import canonical_json, fingerprint
 from ..world.dataset import DRAWING_VERSION, portraits_dataset
 from ..world.generator import portraits
 from ..world.spec import WorldSpec
@@ -54,32 +55,25 @@ def world_pictures(query: str, where: Mapping[str, str], *, place: str) -> Pictu
         raise
     except FairVLError as error:
         raise BankError(f"{place}: {error}") from None
-    recipe = fingerprint(["world", DRAWING_VERSION, spec.as_dict(), n, data.seed, data.split])
-    held = tuple(where.items())
+    world = canonical_json(spec.as_dict())
 
     def loader(i: int) -> Callable[[], bytes]:
-        return lambda: _world_bytes(query, held, n, data.seed, data.split, spec)[i]
+        return lambda: _world_bytes(world, n, data.seed, data.split)[i]
 
     said = ", ".join(where.values()) or "portrait"
     return Pictures(
         labels=tuple(f"{said} {i + 1}" for i in range(n)),
         load=tuple(loader(i) for i in range(n)),
-        recipe=recipe,
+        recipe=fingerprint(["world", DRAWING_VERSION, spec.as_dict(), n, data.seed, data.split]),
         source="the built-in world: portraits drawn by code, with perceived attributes planted; no real persons",
         licence="Apache-2.0",
     )
 
 
-_held_worlds: dict[str, tuple[bytes, ...]] = {}
-
-
-def _world_bytes(
-    query: str, where: tuple[tuple[str, str], ...], n: int, seed: int, split: str, spec: WorldSpec
-) -> tuple[bytes, ...]:
-    key = fingerprint([query, where])
-    if key not in _held_worlds:
-        _held_worlds[key] = tuple(png_bytes(image) for image in portraits(spec, n, seed, split=split).images)
-    return _held_worlds[key]
+@lru_cache(maxsize=64)
+def _world_bytes(world: str, n: int, seed: int, split: str) -> tuple[bytes, ...]:
+    spec = WorldSpec.from_dict(json.loads(world))
+    return tuple(png_bytes(image) for image in portraits(spec, n, seed, split=split).images)
 
 
 def drawn_pictures(text: str, *, place: str) -> Pictures:
@@ -138,7 +132,11 @@ class EmojiFolder:
     def _bytes(self, name: str) -> bytes:
         try:
             if self.place is not None:
-                return (self.place / name).read_bytes()
+                with open(self.place / name, "rb") as file:
+                    data = file.read(LARGEST_EMOJI + 1)
+                if len(data) > LARGEST_EMOJI:
+                    raise DatasetError(f"{self.place / name}: over {LARGEST_EMOJI:,} bytes.")
+                return data
             if self._open is None:
                 self._open = zipfile.ZipFile(self.archive)
             member = self._open.getinfo(name)
