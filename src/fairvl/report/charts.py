@@ -161,7 +161,7 @@ def swatch(series: Series) -> Markup:
     )
 
 
-class _Frame:
+class Frame:
     """The horizontal scale of a row chart and the pieces that every row chart shares."""
 
     def __init__(self, lines: Sequence[Line], axis: Axis, left: float, right: float) -> None:
@@ -177,10 +177,12 @@ class _Frame:
         self.low, self.high = self.ticks[0], self.ticks[-1]
 
     def x(self, value: float) -> float:
+        """Where a value stands; what lies outside stands at the edge."""
         clipped = min(max(value, self.low), self.high)
         return self.left + (clipped - self.low) / (self.high - self.low) * (self.right - self.left)
 
     def grid(self, top: float, bottom: float) -> list[Markup]:
+        """Grid lines, tick labels and the label of the axis."""
         parts = []
         for tick in self.ticks:
             x = self.x(tick)
@@ -193,7 +195,8 @@ class _Frame:
         return parts
 
 
-def _figure(parts: Sequence[Markup], height: float, title: str, description: str, kind: str) -> Markup:
+def figure(parts: Sequence[Markup], height: float, title: str, description: str, kind: str) -> Markup:
+    """The chart as one element, with its title and description."""
     return tag(
         "svg",
         tag("title", title),
@@ -207,7 +210,8 @@ def _figure(parts: Sequence[Markup], height: float, title: str, description: str
     )
 
 
-def _clip(text: str, room: float, size: float = 6.7) -> str:
+def clip(text: str, room: float, size: float = 6.7) -> str:
+    """The text, or as much of it as fits into the room, with an ellipsis."""
     most = int(room / size)
     return text if len(text) <= most else text[: most - 1].rstrip() + "\u2026"
 
@@ -221,7 +225,7 @@ def _label_lines(line: Line) -> list[str]:
     """The label on one or two lines; what still does not fit ends in an ellipsis, and stands in the tooltip."""
     room = int((LABEL - 14) / 6.7)
     first, *rest = textwrap.wrap(line.label, room) or [""]
-    return [_clip(first, LABEL - 14), *([_clip(" ".join(rest), LABEL - 14)] if rest else [])]
+    return [clip(first, LABEL - 14), *([clip(" ".join(rest), LABEL - 14)] if rest else [])]
 
 
 def _row_height(line: Line, step: float) -> float:
@@ -237,7 +241,7 @@ def _row_label(line: Line, y: float, height: float) -> list[Markup]:
     parts = [tag("text", text, tip, class_=look, x=0, y=y + 17.0 * i + 13) for i, text in enumerate(written)]
     if line.detail:
         parts.append(
-            tag("text", _clip(line.detail, LABEL - 14, 5.9), class_="detail", x=0, y=y + 17.0 * len(written) + 11)
+            tag("text", clip(line.detail, LABEL - 14, 5.9), class_="detail", x=0, y=y + 17.0 * len(written) + 11)
         )
     return parts
 
@@ -245,7 +249,7 @@ def _row_label(line: Line, y: float, height: float) -> list[Markup]:
 def forest(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
     """Forest plot: one row per measurement, one interval per series, the numbers at the right."""
     with_p = any(m.p for line in lines for m in line.marks)
-    frame = _Frame(lines, axis, LABEL, WIDTH - (RIGHT_WITH_P if with_p else RIGHT))
+    frame = Frame(lines, axis, LABEL, WIDTH - (RIGHT_WITH_P if with_p else RIGHT))
     parts: list[Markup] = []
     y = 6.0
     if with_p:
@@ -270,10 +274,10 @@ def forest(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -
                 x = frame.x(line.reference)
                 parts.append(tag("line", class_="reference", x1=x, x2=x, y1=y + 3, y2=y + height - 3))
         y += height
-    return _figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "forest")
+    return figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "forest")
 
 
-def _interval(frame: _Frame, mark: Mark, y: float) -> Markup:
+def _interval(frame: Frame, mark: Mark, y: float) -> Markup:
     parts = [tag("title", mark.tip)] if mark.tip else []
     tone = mark.series.tone
     if math.isfinite(mark.value):
@@ -291,7 +295,7 @@ def _interval(frame: _Frame, mark: Mark, y: float) -> Markup:
 
 def dots(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
     """Dot strip: one thin row per query, all series on one line, joined; a strong row is highlighted."""
-    frame = _Frame(lines, axis, LABEL, WIDTH - RIGHT)
+    frame = Frame(lines, axis, LABEL, WIDTH - RIGHT)
     parts: list[Markup] = []
     y = 6.0
     for line in lines:
@@ -300,21 +304,21 @@ def dots(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> 
         middle = y + height / 2
         if line.strong:
             parts.append(tag("rect", class_="highlight", x=0, y=y + 2, width=WIDTH, height=height - 4, rx=5))
-            parts.append(tag("text", _clip(line.label, LABEL - 24), class_="label strong", x=10, y=middle + 4.5))
+            parts.append(tag("text", clip(line.label, LABEL - 24), class_="label strong", x=10, y=middle + 4.5))
             parts += [_interval(frame, m, y + 8 + step * (j + 0.5)) for j, m in enumerate(line.marks)]
         else:
             label = tag(
-                "text", _clip(line.label, LABEL - 14), tag("title", line.label), class_="label", x=0, y=middle + 4.5
+                "text", clip(line.label, LABEL - 14), tag("title", line.label), class_="label", x=0, y=middle + 4.5
             )
             parts.append(label)
             parts += _strip(frame, [m for m in line.marks if math.isfinite(m.value)], middle)
             text = " \u2192 ".join(m.text for m in line.marks if m.text)
-            parts.append(tag("text", _clip(text, RIGHT - 8), class_="value", x=frame.right + 16, y=middle + 4.2))
+            parts.append(tag("text", clip(text, RIGHT - 8), class_="value", x=frame.right + 16, y=middle + 4.2))
         y += height
-    return _figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "dots")
+    return figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "dots")
 
 
-def _strip(frame: _Frame, marks: Sequence[Mark], y: float) -> list[Markup]:
+def _strip(frame: Frame, marks: Sequence[Mark], y: float) -> list[Markup]:
     if not marks:
         return []
     xs = [frame.x(m.value) for m in marks]
@@ -327,7 +331,7 @@ def _strip(frame: _Frame, marks: Sequence[Mark], y: float) -> list[Markup]:
 
 def bars(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> Markup:
     """Horizontal bars from zero with intervals, one row per group, one bar per series."""
-    frame = _Frame(lines, axis, LABEL, WIDTH - RIGHT)
+    frame = Frame(lines, axis, LABEL, WIDTH - RIGHT)
     parts: list[Markup] = []
     y = 6.0
     for line in lines:
@@ -356,10 +360,10 @@ def bars(lines: Sequence[Line], axis: Axis, *, title: str, description: str) -> 
                 )
             )
         y += height
-    return _figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "bars")
+    return figure([*frame.grid(4, y + 2), *parts], y + 46, title, description, "bars")
 
 
-def _bar(frame: _Frame, mark: Mark, y: float, thick: float) -> Markup:
+def _bar(frame: Frame, mark: Mark, y: float, thick: float) -> Markup:
     parts = [tag("title", mark.tip)] if mark.tip else []
     series = mark.series
     if math.isfinite(mark.value):
@@ -403,7 +407,7 @@ def slope(panels: Sequence[Panel], axis: Axis, *, title: str, description: str) 
         for panel, x in zip(row, lefts, strict=True):
             parts += _panel(panel, x, wide, plot)
         top += PANEL_HEIGHT + 78
-    return _figure(parts, top - 44, title, description, "slope")
+    return figure(parts, top - 44, title, description, "slope")
 
 
 @dataclass(frozen=True)

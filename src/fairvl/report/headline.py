@@ -13,6 +13,7 @@ from statistics import fmean
 from .changes import Change, Family, change_of, families, treated_attributes, utility_changes
 from .description import describe
 from .pairing import Comparison
+from .study_headline import is_study, study_headline
 from .summary import Card, Cell, Headline, Scoreboard
 from .vocabulary import (
     THIN,
@@ -32,6 +33,8 @@ NOTABLE_LOSS = 0.02  # two points of utility on one task are worth a sentence
 
 def headline(comparison: Comparison) -> Headline:
     """The headline of the report, in the variant that the findings support."""
+    if is_study(comparison):
+        return study_headline(comparison)
     if len(comparison.runs) > 1:
         return _several_runs(comparison)
     if any(s.repair and not s.is_control for s in comparison.series):

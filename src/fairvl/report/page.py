@@ -21,6 +21,7 @@ from .methods import method_texts, metric_texts
 from .packing import pack, script_json
 from .pairing import Comparison, Run, compare, unique_names
 from .sections import sections
+from .study_headline import is_study
 from .vocabulary import NO_TASK, interval_text, metric_of, p_text, plural, value_text
 
 MOST_TABLE_ROWS = 1500
@@ -157,6 +158,8 @@ def _run_name(source: Source, table: Findings) -> str:
 
 def _title(comparison: Comparison) -> str:
     models, data = _distinct(comparison, "model"), _distinct(comparison, "dataset")
+    if is_study(comparison):
+        return f"Study of {plural(len(models), 'model')}" if models else "Study of published results"
     if len(comparison.runs) > 1:
         return f"Comparison of {plural(len(comparison.runs), 'run')}"
     what = ", ".join(models[:3]) or "stored predictions"

@@ -8,8 +8,17 @@ from .bias_sections import association, before_after, ranking, trends
 from .figures import Section
 from .group_sections import by_group, harms, leakage, other, utility
 from .pairing import Comparison
+from .study_effects import explains
+from .study_sections import claims, models, orders, performance, tests, warnings
 
 MAKERS: tuple[Callable[[Comparison], Section | None], ...] = (
+    explains,
+    models,
+    orders,
+    performance,
+    tests,
+    claims,
+    warnings,
     before_after,
     association,
     by_group,

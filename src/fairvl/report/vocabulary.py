@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..findings import Finding
+from .study_words import STUDY
 
 THIN = "\u202f"  # narrow no-break space between a number and its sign
 MINUS = "\u2212"
@@ -180,6 +181,8 @@ METRICS: dict[str, Metric] = {
         "The share of queries whose own image (or caption) is among the first k results.",
     ),
 }
+
+METRICS |= {name: Metric(label, kind, best, "study", text) for name, (label, kind, best, text) in STUDY.items()}
 
 
 def metric_of(name: str, unit: str = "") -> Metric:
