@@ -115,3 +115,12 @@ def test_workers_end_with_their_parent(tmp_path, stage):
         # The pipe closes when its last writer, the worker, is gone.
         assert parent.stdout.read() == ""
     assert worker != parent.pid
+
+
+def test_finished_shards_are_computed_once_more_where_their_facts_ask_for_it(tmp_path, stage, tree, undisturbed):
+    def again(facts):
+        return facts["square"] in (4, 25)
+
+    run = run_job(tmp_path / "b", stage.SPECS, stage.work, config={"v": 1}, workers=0, again=again)
+    assert run.computed == (2, 5)
+    assert tree(tmp_path / "b") == undisturbed

@@ -22,8 +22,9 @@ def texts(name, change=None):
     found = [t.format(w) for w in WORDS[name] for t in TEMPLATES]
     if change:
         found[0] = change
+    each = range(len(found))
     return StimulusSet(name=name, modality="text", keys=tuple(map(text_key, found)),
-                       words=tuple(i // 4 for i in range(len(found))), templates=tuple(i % 4 for i in range(len(found))),
+                       words=tuple(i // 4 for i in each), templates=tuple(i % 4 for i in each),
                        source="ours", licence="Apache-2.0", labels=tuple(found), _texts=tuple(found))
 
 def png(number, change=0):
@@ -54,7 +55,8 @@ class Counting:
     """A FakeEncoder with a lean that differs by seed, that counts what it is asked."""
     def __init__(self, seed=0, dim=8, nap=0.0, bad=()):
         self.fake = FakeEncoder(dim)
-        self.card = EncoderCard(library="toy", name=f"toy-{seed}", weights=f"seed {seed}", dim=dim, parameters=10**6 * (seed + 1))
+        self.card = EncoderCard(library="toy", name=f"toy-{seed}", weights=f"seed {seed}", dim=dim,
+                                parameters=10**6 * (seed + 1))
         self.seed, self.nap, self.bad = seed, nap, set(bad)
         self.texts, self.images, self.calls = [], 0, 0
         self.turn = np.random.default_rng(seed).normal(size=(dim, dim)).astype(np.float32)
@@ -63,8 +65,9 @@ class Counting:
         self.calls += 1
         self.texts += list(texts)
         time.sleep(self.nap)
-        lean = np.array([[0.6 if any(w in t for w in WORDS["flowers"] + WORDS["good"]) else -0.6] for t in texts], np.float32)
-        return (self.fake.encode_texts(texts) + lean.reshape(-1, 1) * self.turn[:1] * 0.1) @ self.turn
+        lean = [[any(w in t for w in WORDS["flowers"] + WORDS["good"])] for t in texts]
+        lean = np.array(lean, np.float32).reshape(-1, 1) * 2 - 1
+        return (self.fake.encode_texts(texts) + 0.06 * lean * self.turn[:1]) @ self.turn
 
     def encode_images(self, images):
         self.calls += 1

@@ -28,7 +28,7 @@ from .cache import VectorCache, encoder_key
 from .encoding import distinct_stimuli, encode_stimuli, over_length, said
 from .measured import Measured, file_of, measure_cases, suite_facts
 from .models import TABLE, ModelEntry, check_models, models_csv, read_models
-from .statistics import Statistics, case_file, case_statistics
+from .statistics import Statistics, case_file, case_statistics, family_file, family_p
 from .table import sweep_findings
 from .weights import Budget, WeightStore, weights_plan
 
@@ -145,19 +145,30 @@ def finish(
     """Statistics over all measured models of a folder, and the tables; the caller holds the folder."""
     registry = source.registry()
     files = [file_of(entry.id) for entry in entries]
-    specs = [{"case": n, "test": case.test, "order": case.order} for n, case in enumerate(registry.cases)]
+    cases: list[dict[str, Any]] = [
+        {"case": n, "test": case.test, "order": case.order} for n, case in enumerate(registry.cases)
+    ]
+    families = [{"family": category} for category in dict.fromkeys(case.category for case in registry.cases)]
     config = {"suite": suite_facts(registry), "statistics": how.facts(), "models": [entry.id for entry in entries]}
-    work = partial(measure_case, source=source, files=tuple(str((folder / f).absolute()) for f in files), how=how)
-    run_job(folder, specs, work, name="statistics", config=config, inputs=lambda _: files, workers=workers,
-            engine=engine)  # fmt: skip
+    work = partial(compute, source=source, files=tuple(str((folder / f).absolute()) for f in files), how=how)
+    run_job(folder, cases + families, work, name="statistics", config=config, inputs=lambda _: files,
+            workers=workers, engine=engine)  # fmt: skip
     models = [Measured.load(folder / file) for file in files]
-    computed = {n: json.loads((folder / case_file(n)).read_bytes()) for n in range(len(specs))}
+    computed = {n: _read(folder / case_file(n)) for n in range(len(cases))}
+    for family in families:
+        for number, p_max_t in _read(folder / family_file(family["family"])).items():
+            computed[int(number)]["p_max_t"] = p_max_t
     findings = sweep_findings(models, registry, computed, how)
     parameters = {m.model: m.card["parameters"] / 1e6 for m in models if m.card.get("parameters")}
     write_atomic(folder / TABLE, models_csv(entries, parameters))
     findings.write(folder / "findings.parquet")
     findings.write(folder / "findings.json")
     return findings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_bytes())
+    return values
 
 
 @dataclass(frozen=True)
@@ -207,7 +218,7 @@ def measure_model(
         del encoder
         gc.collect()  # one model in memory at a time, cycles included
     path = folder / file_of(spec["model"])
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)  # a scheduler may try a task again
     path.write_bytes(measured.save())
     return {"failed": measured.failed, "content": measured.content}
 
@@ -220,20 +231,34 @@ def _measured(encoder: Any, registry: Registry, cache: str, given: Mapping[str, 
     return Measured(**given, values=values, reasons=reasons, notes=notes)
 
 
-def measure_case(
+def compute(
     spec: Mapping[str, Any], folder: Path, *, source: Source, files: Sequence[str], how: Statistics
 ) -> dict[str, Any]:
-    """The second stage for one case: statistics of all models that have values."""
-    number = int(spec["case"])
-    case = source.registry().cases[number]
-    sides = [m.values[number] for m in (Measured.load(Path(file)) for file in files) if number in m.values]
+    """The second stage: statistics of all models in one case, or corrections over the cases of one category."""
+    registry = source.registry()
+    models = [Measured.load(Path(file)) for file in files]
+    wanted = [
+        n for n, c in enumerate(registry.cases) if spec.get("case", n) == n and spec.get("family") in (None, c.category)
+    ]
+    sides = {number: _sides(models, number) for number in wanted if any(number in m.values for m in models)}
     facts: dict[str, Any] = {}
-    if sides:
-        facts = case_statistics(case, np.stack([x for x, _ in sides]), np.stack([y for _, y in sides]), how)
-    path = folder / case_file(number)
-    path.parent.mkdir(parents=True)
+    if "family" in spec:
+        path = folder / family_file(spec["family"])
+        if sides:
+            found = family_p([registry.cases[n] for n in sides], list(sides.values()), how)
+            facts = {str(number): p for number, p in zip(sides, found, strict=True)}
+    else:
+        path = folder / case_file(wanted[0])
+        if sides:
+            facts = case_statistics(registry.cases[wanted[0]], *sides[wanted[0]], how)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(facts, allow_nan=False) + "\n", encoding="utf-8")
-    return {"models": len(sides)}
+    return {}
+
+
+def _sides(models: Iterable[Measured], number: int) -> tuple[Any, Any]:
+    present = [model.values[number] for model in models if number in model.values]
+    return np.stack([x for x, _ in present]), np.stack([y for _, y in present])
 
 
 def _entries(models: Any) -> tuple[tuple[ModelEntry, ...], dict[str, Any]]:

@@ -21,7 +21,21 @@ ALPHA = 0.05
 METRIC, UNIT = "effect_size", "standard deviations"
 FAMILIES = "Holm, BH, BY and max-T over all rows of the sweep, social and control tests apart; p_adjusted is Holm's"
 ADJUSTED = ("p_holm", "p_bh", "p_by", "p_max_t", "p_holm_model")
-PER_MODEL = ("effect_size", "low", "high", "p", "p_error", "p_low", "p_high", "p_max_t")
+INFLUENCE = ("influential", "d_without")
+PER_MODEL = (
+    "effect_size",
+    "low",
+    "high",
+    "p",
+    "p_error",
+    "p_low",
+    "p_high",
+    "p_method",
+    "p_max_t",
+    "notes",
+    *INFLUENCE,
+)
+FREE = ("p_method", "p_error", "p_low", "p_high", "p_max_t", *INFLUENCE)
 
 
 def sweep_findings(
@@ -47,7 +61,8 @@ def sweep_findings(
             if model.model in present:
                 at = present.index(model.model)
                 mine = {name: numbers[name][at] for name in PER_MODEL if name in numbers}
-                note = "; ".join(filter(None, (model.notes.get(number), twins.get(model.model), case.note)))
+                notes = (mine["notes"], numbers["note"], model.notes.get(number), twins.get(model.model), case.note)
+                note = "; ".join(filter(None, notes))
                 rows.append((number, _row(case, mine, numbers, how, note, given)))
             else:
                 why = model.failed or model.reasons.get(number, "not measured")
@@ -71,16 +86,14 @@ def _row(
     given: Mapping[str, Any],
 ) -> Finding:
     d, low, high = (mine.get(name) for name in ("effect_size", "low", "high"))
-    if d is None and not note:
-        note = "all associations are equal: effect size and p are undefined"
-    elif low is None and d is not None:
-        note = "; ".join(filter(None, (note, "a target set with one unit carries no interval")))
+    if low is None and not note:
+        note = "the bootstrap gives no interval: too few of its replicates have any spread"
     extra: dict[str, Scalar] = {
         "test": case.test, "topic": case.topic, "category": case.category,
         "x": case.x.name, "y": case.y.name, "a": case.a.name, "b": case.b.name,
-        "n_x": len(case.x.keys), "n_y": len(case.y.keys), "stand_in": case.stand_in, "tail": how.tail,
-        "p_method": numbers.get("p_method"), "p_floor": numbers.get("p_floor"),
-        **{name: mine.get(name) for name in ("p_error", "p_low", "p_high", "p_max_t")},
+        "n_x": len(case.x.keys), "n_y": len(case.y.keys), "stand_in": case.stand_in, "flagged": len(case.flags),
+        "tail": how.tail,
+        "p_floor": numbers.get("p_floor"), **{name: mine.get(name) for name in FREE},
     }  # fmt: skip
     extra = {key: value for key, value in extra.items() if value is not None}
     return Finding(

@@ -12,6 +12,7 @@ from typing import Any, Protocol, final
 from ...atomic import write_atomic
 from ...errors import InputError, missing_extra
 from ...jobs import STATE
+from ..catalogue import find_entry
 from .models import ModelEntry
 
 GIGABYTE = 1e9
@@ -98,7 +99,7 @@ class Budget:
 def weights_plan(entries: Iterable[ModelEntry], gigabytes: float, store: WeightStore | None, folder: Path) -> Budget:
     """What a sweep will fetch, or an error where a single model is over the budget.
 
-    Sizes are parameters times 4 bytes: `params_m` of the entry where given, else counted from the architecture.
+    Sizes are parameters times 4 bytes: `params_m` of the entry where given, else of the catalogue.
 
     Raises
     ------
@@ -162,18 +163,8 @@ class HubStore:
         return "/".join(hub.split("/")[:2]) or None
 
     def parameters(self, encoder: str) -> int | None:
-        prefix, _, target = encoder.partition("?")[0].partition(":")
-        name = target.partition("/")[0]
-        if prefix != "open_clip" or ":" in name:
-            return None
-        import torch
-
-        try:
-            with torch.device("meta"):  # shapes without memory
-                model = _open_clip().create_model(name, pretrained=None, load_weights=False)
-        except Exception:
-            return None
-        return int(sum(parameter.numel() for parameter in model.parameters()))
+        entry = find_entry(encoder.partition("?")[0])
+        return None if entry is None else round(entry.params_m * 1e6)
 
     def held(self, repository: str) -> frozenset[str]:
         return frozenset(revision.commit_hash for revision in self._revisions(repository))
