@@ -23,6 +23,7 @@ FORMS = (
     "stored:DIR",
     "world:clip",
     "world:vectors",
+    "world:population/NAME",
     "fake",
     "fake:DIM",
 )
@@ -122,7 +123,13 @@ def _stored(target: str) -> Encoder:
     return StoredEncoder(target)
 
 
-def _world(target: str, *, device: str = "cpu", batch_size: int = 64) -> Encoder:
+def _world(target: str, *, device: str = "cpu", batch_size: int = 64, folder: str = "") -> Encoder:
+    if target.startswith("population/"):  # stored vectors of many small models; `folder` names another population
+        from ..world.population import population
+
+        return population(target.removeprefix("population/"), folder=folder)
+    if folder:
+        raise EncoderError(f"world:{target} takes no folder; only world:population/NAME does.")
     models = Path(__file__).parents[1] / "world" / "models"
     if target == "vectors":  # what world:clip made of balanced test pictures and of the core suite's texts: no torch
         return StoredEncoder(models.parent / "vectors")
