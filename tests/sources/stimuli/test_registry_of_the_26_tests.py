@@ -94,7 +94,7 @@ def test_base_words_and_templates_are_the_units(registry):
     assert (len(set(flowers.words)), len(set(flowers.templates))) == (25, 14)
     assert len(set(zip(flowers.words, flowers.templates, strict=True))) == 350
     for label, text in zip(flowers.labels, flowers.texts(), strict=True):
-        assert label[:-1] in text  # the last letter of "daisy" is lost in the plural
+        assert label[:-1] in text.lower()  # the last letter of "daisy" is lost in the plural
     weapons = registry.case("instrument-weapon", "text-text").y
     counts = Counter(weapons.labels)
     assert counts.pop("dynamite") == counts.pop("teargas") == 4

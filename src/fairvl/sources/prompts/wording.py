@@ -1,7 +1,7 @@
 """From a template and a word to a sentence: articles and regular plurals of English, nothing cleverer.
 
-A template holds ``{}`` (the word), ``{s}`` (its plural), ``{context}`` (what a pair keeps fixed) and ``{a}`` or ``{A}``
-("a" or "an", by the word that follows). Anything else in braces is an error.
+A template holds ``{}`` (the word), ``{s}`` or ``{S}`` (its plural, as it is or at the start of a sentence), ``{context}``
+(what a pair keeps fixed) and ``{a}`` or ``{A}`` ("a" or "an", by the word that follows). Anything else in braces is an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 _ARTICLE = re.compile(r"(\{[aA]\})(\s+)(\S+)")
 _SAID_WITH_VOWEL = re.compile(r"^(?:[aeiou]|hour|honest|honou?r|heir)", re.IGNORECASE)
 _SAID_WITH_CONSONANT = re.compile(r"^(?:eu|uni(?!n|m)|use|usu|uti|one\b|once|u\b|ukr|ub)", re.IGNORECASE)
-FIELDS = {"", "s", "context", "a", "A"}
+FIELDS = {"", "s", "S", "context", "a", "A"}
 
 
 def article(word: str) -> str:
@@ -44,7 +44,7 @@ def check_template(template: str, where: str, *, context: bool = False) -> None:
     fields = _FIELD.findall(template)
     if unknown := set(fields) - (FIELDS if context else FIELDS - {"context"}):
         raise BankError(f"{where}: template {template!r} has unknown fields {sorted(unknown)}; {{}} is the word.")
-    if not {"", "s"} & set(fields):
+    if not {"", "s", "S"} & set(fields):
         raise BankError(f"{where}: template {template!r} has no {{}} for the word.")
     if "{" in _FIELD.sub("", template) or "}" in _FIELD.sub("", template):
         raise BankError(f"{where}: template {template!r} has an unmatched brace.")
@@ -55,10 +55,11 @@ def fill(template: str, word: str, *, context: str = "", irregular: Mapping[str,
 
     Examples
     --------
-    >>> fill("{A} {} and the {s}", "orchid"), fill("{a} {context} {}", "man", context="old")
-    ('An orchid and the orchids', 'an old man')
+    >>> fill("{A} {} and the {s}", "orchid"), fill("{S} are things.", "orchid"), fill("{a} {context} {}", "man", context="old")
+    ('An orchid and the orchids', 'Orchids are things.', 'an old man')
     """
-    values = {"": word, "s": plural(word, irregular or {}), "context": context}
+    many = plural(word, irregular or {})
+    values = {"": word, "s": many, "S": many[:1].upper() + many[1:], "context": context}
     text = _FIELD.sub(lambda match: values.get(match.group(1), match.group(0)), template)
     return _ARTICLE.sub(_with_article, text)
 
