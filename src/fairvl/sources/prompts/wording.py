@@ -1,7 +1,8 @@
 """From a template and a word to a sentence: articles and regular plurals of English, nothing cleverer.
 
-A template holds ``{}`` (the word), ``{s}`` or ``{S}`` (its plural, as it is or at the start of a sentence), ``{context}``
-(what a pair keeps fixed) and ``{a}`` or ``{A}`` ("a" or "an", by the word that follows). Anything else in braces is an error.
+A template holds ``{}`` (the word), ``{s}`` or ``{S}`` (its plural, as it is or at the start of a sentence),
+``{context}`` (what a pair keeps fixed) and ``{a}`` or ``{A}`` ("a" or "an", by the word that follows). Anything else in
+braces is an error.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def fill(template: str, word: str, *, context: str = "", irregular: Mapping[str,
 
     Examples
     --------
-    >>> fill("{A} {} and the {s}", "orchid"), fill("{S} are things.", "orchid"), fill("{a} {context} {}", "man", context="old")
-    ('An orchid and the orchids', 'Orchids are things.', 'an old man')
+    >>> fill("{A} {} and the {s}", "orchid"), fill("{a} {context} {}", "man", context="old"), fill("{S}!", "lily")
+    ('An orchid and the orchids', 'an old man', 'Lilies!')
     """
     many = plural(word, irregular or {})
     values = {"": word, "s": many, "S": many[:1].upper() + many[1:], "context": context}
