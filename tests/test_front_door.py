@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import fairvl
 
@@ -31,6 +33,13 @@ def test_the_import_check_can_fail():
 def test_all_lists_every_public_name():
     assert sorted(fairvl.__all__) == [name for name in dir(fairvl) if name[0] != "_"]
     assert all(getattr(fairvl, name) is not None for name in fairvl.__all__)
+
+
+def test_type_checkers_see_the_same_names():
+    stub = Path(fairvl.__file__).with_suffix(".pyi").read_text()
+    assert {
+        match[2]: match[1] for match in re.finditer(r"^from \.(\S+) import (\w+) as \2$", stub, re.M)
+    } == fairvl._HOMES
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -21,7 +21,10 @@ _HOMES = {
     "load_bank": "sources.prompts",
     "load_dataset": "sources.datasets",
     "load_encoder": "sources.encoders",
+    "load_registry": "sources.stimuli",
     "report": "report",
+    "study": "study",
+    "sweep": "study.sweep",
 }
 __all__ = sorted(_HOMES)
 

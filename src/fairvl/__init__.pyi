@@ -1,0 +1,23 @@
+"""What type checkers see: every public name with its home (`__init__.py` loads them when asked for)."""
+
+__version__: str
+
+from .errors import FairVLError as FairVLError
+from .findings import Finding as Finding
+from .findings import Findings as Findings
+from .measure.audit import audit as audit
+from .repair.debias import LinearOperator as LinearOperator
+from .repair.debias import debias as debias
+from .report import check as check
+from .report import report as report
+from .reproduce.demos import demo as demo
+from .sources.datasets import load_dataset as load_dataset
+from .sources.embed import embed as embed
+from .sources.encoders import EncoderCard as EncoderCard
+from .sources.encoders import encoder as encoder
+from .sources.encoders import load_encoder as load_encoder
+from .sources.prompts import load_bank as load_bank
+from .sources.stimuli import load_registry as load_registry
+from .sources.store import EmbeddingStore as EmbeddingStore
+from .study import study as study
+from .study.sweep import sweep as sweep
