@@ -23,6 +23,10 @@ Everything is computed in float64 from raw vectors of any float dtype. Undefined
 note; unusable input raises InputError.
 """
 
+from .influence import Influence as Influence
+from .influence import influence as influence
+from .levels import Multilevel as Multilevel
+from .levels import multilevel as multilevel
 from .population import Cosines as Cosines
 from .population import PopulationResult as PopulationResult
 from .population import max_t as max_t
@@ -30,9 +34,8 @@ from .population import population_influence as population_influence
 from .population import population_tests as population_tests
 from .result import AssociationResult as AssociationResult
 from .result import Comparison as Comparison
-from .single_category import Multilevel as Multilevel
-from .single_category import multilevel as multilevel
 from .single_category import single_category_test as single_category_test
+from .single_category import st_eat as st_eat
 from .targets import association_test as association_test
 from .targets import associations as associations
 from .targets import compare_associations as compare_associations

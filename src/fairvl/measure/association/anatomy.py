@@ -118,11 +118,15 @@ class Anatomy:
             values += [v[:, 0] for v in left_out(moments, self.ddof)]
         for i in (2, 3):
             if i in strata:
-                weights: list[Floats | None] = [None, None]
-                weights[i - 2] = 1 - np.eye(self.units[i])
-                s_x, s_y = self._associations(weights[0], weights[1], self.units[i])
-                values.append(weighted((s_x, None), (s_y, None), self.ddof))
+                values.append(self.without_attributes(i))
         return stratified_jackknife(values)
+
+    def without_attributes(self, which: int) -> Floats:
+        """Effect sizes [units] without each unit of a (which=2) or b (3) in turn."""
+        weights: list[Floats | None] = [None, None]
+        weights[which - 2] = 1 - np.eye(self.units[which])
+        s_x, s_y = self._associations(weights[0], weights[1], self.units[which])
+        return weighted((s_x, None), (s_y, None), self.ddof)
 
     def _associations(self, w_a: Floats | None, w_b: Floats | None, b: int) -> tuple[Floats, Floats]:
         """Associations [n, b] and [m, b] of the targets under `b` weightings of the attribute units."""
