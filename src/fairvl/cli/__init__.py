@@ -210,6 +210,7 @@ def _write(findings: Findings, out: Path, as_json: bool, csv: str | None = None)
 @click.argument("models", required=False)
 @click.option("--suite", default="eat26", show_default=True, help="Name of a registry of tests, or a file (.toml).")
 @click.option("--images", type=_folder, help="Your own copies of the pictures that cannot be shipped.")
+@click.option("--emoji", type=_folder, help="Folder of noto-emoji, to stand in for pictures.")
 @click.option("--no-stand-ins", is_flag=True, help="Leave out tests whose pictures are missing, instead of stand-ins.")
 @click.option("--engine", default="local", show_default=True, help="local, shard:i/n or ray (ray?cpus=2&gpus=0.5).")
 @click.option("--workers", type=click.IntRange(0), default=None, help="Models in memory at once.  [default: one]")
@@ -225,9 +226,9 @@ def _write(findings: Findings, out: Path, as_json: bool, csv: str | None = None)
 @_uncertainty
 @_json
 def sweep(
-    models: str | None, suite: str, images: Path | None, no_stand_ins: bool, engine: str, workers: int | None,
-    cache: Path | None, weights_budget: float | None, retry_failed: bool, merged: Sequence[Path], permutations: int,
-    tail: str, out: Path, draws: int, level: float, seed: int, as_json: bool,
+    models: str | None, suite: str, images: Path | None, emoji: Path | None, no_stand_ins: bool, engine: str,
+    workers: int | None, cache: Path | None, weights_budget: float | None, retry_failed: bool, merged: Sequence[Path],
+    permutations: int, tail: str, out: Path, draws: int, level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Every association test of a suite for every model of MODELS; killed, the same command goes on.
 
@@ -241,8 +242,8 @@ def sweep(
             "give MODELS (a .toml file, say), or --merge with the folders of sweeps; one of the two."
         )
     shared: dict[str, Any] = {
-        "suite": suite, "images": images, "stand_ins": not no_stand_ins, "draws": draws, "level": level, "seed": seed,
-        "permutations": permutations, "tail": tail,
+        "suite": suite, "images": images, "emoji": emoji, "stand_ins": not no_stand_ins, "draws": draws,
+        "level": level, "seed": seed, "permutations": permutations, "tail": tail,
     }  # fmt: skip
     try:
         if merged:

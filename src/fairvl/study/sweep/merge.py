@@ -26,6 +26,7 @@ def merge(
     *,
     suite: str | Path | Registry = "eat26",
     images: Path | str | None = None,
+    emoji: Path | str | None = None,
     stand_ins: bool = True,
     draws: int = 1000,
     permutations: int = DRAWS,
@@ -41,7 +42,7 @@ def merge(
         Folders that `sweep` wrote with this suite.
     out : path
         A new folder; it gets the measurements, ``findings.*`` and ``models.csv``.
-    suite, images, stand_ins, draws, permutations, level, tail, seed
+    suite, images, emoji, stand_ins, draws, permutations, level, tail, seed
         As in `sweep`. Permutations and corrections are made anew: they run over all models.
 
     Raises
@@ -51,7 +52,7 @@ def merge(
     """
     if not folders:
         raise InputError("merge got no folders; expected those of two sweeps or more.")
-    source = Source(suite, None if images is None else str(images), stand_ins)
+    source = Source.of(suite, images, emoji, stand_ins)
     here = suite_facts(source.registry())
     kept: dict[str, Measured] = {}
     covariates: dict[str, dict[str, Cell]] = {}

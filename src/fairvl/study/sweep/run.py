@@ -44,6 +44,7 @@ def sweep(
     engine: str = "local",
     workers: int | None = None,
     images: Path | str | None = None,
+    emoji: Path | str | None = None,
     stand_ins: bool = True,
     cache: Path | str | None = None,
     weights_budget: float | None = None,
@@ -72,8 +73,8 @@ def sweep(
         See `run_job`. A part measures its models and returns no rows; a last "local" run computes the table.
     workers : int, optional
         Models measured at once, each in its own process and memory. Default 0: one after the other, in this process.
-    images, stand_ins
-        The user's own copies of restricted pictures, and whether free stand-ins may take their place.
+    images, emoji, stand_ins
+        As `load_registry`: the user's own copies of restricted pictures, and what may stand in for those missing.
     cache : path, optional
         Folder of stimulus vectors, shared between sweeps; default ``out/vectors``. float32, the type that encoders
         return, so that a number from the cache is the number from the model.
@@ -111,7 +112,7 @@ def sweep(
     how = Statistics(draws, permutations, level, seed, tail)
     part = parse_engine(engine)
     entries, objects = _entries(models)
-    source = Source(suite, None if images is None else str(images), stand_ins)
+    source = Source.of(suite, images, emoji, stand_ins)
     registry = source.registry()
     folder = Path(out)
     _refuse_a_file(folder)
@@ -177,18 +178,30 @@ class Source:
 
     suite: str | Path | Registry
     images: str | None = None
+    emoji: str | None = None
     stand_ins: bool = True
+
+    @classmethod
+    def of(
+        cls, suite: str | Path | Registry, images: Path | str | None, emoji: Path | str | None, stand_ins: bool
+    ) -> Source:
+        """A source with absolute folders, so that every process finds them."""
+        own, signs = (None if path is None else str(Path(path).absolute()) for path in (images, emoji))
+        named = (
+            str(Path(suite).absolute()) if not isinstance(suite, Registry) and str(suite).endswith(".toml") else suite
+        )
+        return cls(named, own, signs, stand_ins)
 
     def registry(self) -> Registry:
         """The registry, read once per process."""
         if isinstance(self.suite, Registry):
             return self.suite
-        return _registry(str(self.suite), self.images, self.stand_ins)
+        return _registry(str(self.suite), self.images, self.emoji, self.stand_ins)
 
 
 @lru_cache(maxsize=2)
-def _registry(suite: str, images: str | None, stand_ins: bool) -> Registry:
-    return load_registry(suite, images=None if images is None else Path(images), stand_ins=stand_ins)
+def _registry(suite: str, images: str | None, emoji: str | None, stand_ins: bool) -> Registry:
+    return load_registry(suite, images=images, emoji=emoji, stand_ins=stand_ins)
 
 
 def measure_model(
