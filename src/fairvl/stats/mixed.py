@@ -146,60 +146,62 @@ def _closed(y: Floats, plan: Design) -> CrossedFit:
 
 
 class _Products:
-    """Cross products of a table with missing cells, and the profiled deviance made of them."""
+    """Cross products of a table with missing cells, and the profiled deviance made of them.
+
+    Given the units' variance, ``(I + r Zu Zu')^-1`` acts on unit sums alone (Woodbury), so the units are eliminated
+    first and only an items-by-items system is left to factor.
+    """
 
     def __init__(self, y: Floats, present: NDArray[np.bool_], basis: Floats) -> None:
         self.centre = float(y[present].mean())
-        mask = present.astype(np.float64)
+        self.mask, self.basis = present.astype(np.float64), basis
         values = np.where(present, y - self.centre, 0.0)
-        self.units, self.items = y.shape
-        self.n, self.rank = int(mask.sum()), basis.shape[1]
-        per_unit, per_item = mask.sum(axis=1), mask.sum(axis=0)
-        self.zz = np.block([[np.diag(per_unit), mask], [mask.T, np.diag(per_item)]])
-        self.zx = np.vstack([per_unit[:, None] * basis, mask.T @ basis])
-        self.zy = np.concatenate([values.sum(axis=1), values.sum(axis=0)])
-        self.xx = basis.T @ (per_unit[:, None] * basis)
-        self.xy = basis.T @ values.sum(axis=1)
-        self.yy = float((values**2).sum())
+        self.per_unit, self.per_item = self.mask.sum(axis=1), self.mask.sum(axis=0)
+        self.unit_sums, self.item_sums = values.sum(axis=1), values.sum(axis=0)
+        self.yy, self.free = float((values**2).sum()), int(self.mask.sum()) - basis.shape[1]
 
     def solve(self, ratios: Floats) -> tuple[float, Floats, Floats, float, Floats]:
-        """Deviance, coefficients, (X'V^-1X)^-1 over sigma2, sigma2, spherical effects scaled back."""
-        from scipy.linalg import solve_triangular
-
-        scale = np.repeat(ratios, [self.units, self.items])
-        lower = np.linalg.cholesky(scale[:, None] * self.zz * scale + np.eye(len(scale)))
-        right = solve_triangular(lower, scale[:, None] * np.column_stack([self.zx, self.zy]), lower=True)
-        rzx, cu = right[:, :-1], right[:, -1]
-        information = self.xx - rzx.T @ rzx
+        """REML deviance, coefficients, (X'V^-1X)^-1 over sigma2, sigma2 and unit effects at two ratios of SDs."""
+        r, s = float(ratios[0]) ** 2, float(ratios[1]) ** 2
+        weight = r / (1 + r * self.per_unit)
+        kept = 1 - weight * self.per_unit
+        vv = np.diag(self.per_item) - self.mask.T @ (weight[:, None] * self.mask)
+        vx = self.mask.T @ (kept[:, None] * self.basis)
+        vy = self.item_sums - self.mask.T @ (weight * self.unit_sums)
+        xx = self.basis.T @ ((self.per_unit * kept)[:, None] * self.basis)
+        xy = self.basis.T @ (kept * self.unit_sums)
+        system = np.eye(len(vv)) + s * vv
+        given = s * np.linalg.solve(system, np.column_stack([vx, vy]))
+        information = xx - vx.T @ given[:, :-1]
+        slope = xy - vx.T @ given[:, -1]
         inverse = np.linalg.inv(information)
-        slope = self.xy - rzx.T @ cu
         beta = inverse @ slope
-        rss = max(self.yy - float(cu @ cu) - float(slope @ beta), np.finfo(np.float64).tiny)
-        free = self.n - self.rank
-        deviance = 2 * float(np.log(np.diag(lower)).sum()) + float(np.linalg.slogdet(information)[1])
-        deviance += free * (1 + math.log(2 * math.pi * rss / free))
-        effects = scale * solve_triangular(lower.T, cu - rzx @ beta, lower=False)
-        return deviance, beta, inverse, rss / free, effects
+        rss = self.yy - float(weight @ self.unit_sums**2) - float(vy @ given[:, -1]) - float(slope @ beta)
+        rss = max(rss, np.finfo(np.float64).tiny)
+        logs = np.log1p(r * self.per_unit).sum() + np.linalg.slogdet(system)[1] + np.linalg.slogdet(information)[1]
+        deviance = float(logs) + self.free * (1 + math.log(2 * math.pi * rss / self.free))
+        items = given[:, -1] - given[:, :-1] @ beta
+        units = weight * (self.unit_sums - self.per_unit * (self.basis @ beta) - self.mask @ items)
+        return deviance, beta, inverse, rss / self.free, units
 
 
 def _reml(y: Floats, present: NDArray[np.bool_], plan: Design) -> CrossedFit:
     from scipy.optimize import minimize
 
     products = _Products(y, present, plan.basis)
-    best = None
-    for start in (0.5, 0.05):
-        found = minimize(
-            lambda ratios: products.solve(ratios)[0], np.full(2, start), method="L-BFGS-B",
-            bounds=[(0.0, 1e3)] * 2, options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 500},
-        )  # fmt: skip
-        best = found if best is None or found.fun < best.fun - 1e-9 else best
-    assert best is not None
+    units, items = adjusted_means(y)
+    rough = _closed(np.where(present, y, units[:, None] + items - items.mean()), plan)  # close, for few missing cells
+    start = np.sqrt(np.array([rough.variance_unit, rough.variance_item]) / max(rough.variance_residual, 1e-12))
+    best = minimize(
+        lambda ratios: products.solve(ratios)[0], np.clip(np.nan_to_num(start, nan=0.5), 0.05, 1e2),
+        method="L-BFGS-B", bounds=[(0.0, 1e3)] * 2, options={"ftol": 1e-12, "gtol": 1e-6, "maxiter": 200},
+    )  # fmt: skip
     _, beta, inverse, sigma2, effects = products.solve(best.x)
     constant = plan.back @ (plan.basis.T @ np.ones(len(y)))
     unit, item = (float(ratio) ** 2 * sigma2 for ratio in best.x)
     return CrossedFit(
         plan, plan.back @ beta + products.centre * constant, sigma2 * plan.back @ inverse @ plan.back.T, float(plan.df),
-        unit, item, sigma2, effects[: len(y)], "reml", bool(np.isfinite(best.fun) and best.status in (0, 2)),
+        unit, item, sigma2, effects, "reml", bool(np.isfinite(best.fun) and best.status in (0, 2)),
         bool(min(best.x) < 1e-6),
     )  # fmt: skip
 
