@@ -1,9 +1,12 @@
 """The 131-model study's printed tables and the published result tables: gates 9 to 13 of the specification."""
 
 import csv
+import importlib.util
 import math
+import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,3 +139,28 @@ def test_scores_join_the_models_of_the_study_and_stay_apart(realdata):
                 assert columns[mean.score][at] == pytest.approx(float(row["avg38"]), abs=1e-4)
             if row["vtab_plus"] and not math.isnan(columns[plus.score][at]):
                 assert columns[plus.score][at] == pytest.approx(float(row["vtab_plus"]), abs=1e-12)
+
+
+def test_the_page_on_the_published_study_is_what_its_script_writes(realdata):
+    for folder in ("derived", "open_clip", "clip_benchmark"):
+        file(realdata, folder)
+    pytest.importorskip("jinja2")
+    docs = Path(__file__).parents[2] / "docs"
+    path = docs / "study_published" / "run.py"
+    spec = importlib.util.spec_from_file_location("study_published_run", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page, findings = script.write(realdata)
+    stored = (docs / "study-published.md").read_text(encoding="utf-8")
+    assert without_numbers(page) == without_numbers(stored)
+    assert page == stored or numbers(page) == pytest.approx(numbers(stored), rel=1e-3, abs=1e-3)
+    assert len(findings) == len(load_claims())
+
+
+def without_numbers(text):
+    return re.sub(r"[−\d.e]+", "#", text)
+
+
+def numbers(text):
+    found = re.findall(r"−?\d+(?:\.\d+)?", text)
+    return [float(number.replace("−", "-")) for number in found]

@@ -124,6 +124,32 @@ def test_an_unknown_rule_is_refused_and_an_unknown_dataset_is_its_own_family():
     assert architecture_family("Learning-Net") == "Learning-Net", "'rn' inside a word is no ResNet"
 
 
+def test_the_published_references_inflate_as_the_design_says(study):
+    """Against the single cc12m model the family of LAION pays 47-fold, CommonPool 25-fold; the study warns of both."""
+    import fairvl
+    from fairvl.findings import Finding, Findings
+
+    rows = [
+        Finding("effect_size", float(i % 7), "standard deviations", 2, note="the design only", model=entry.model,
+                extra={"test": test})
+        for i, entry in enumerate(study)
+        for test in "ab"
+    ]  # fmt: skip
+    found = fairvl.study(
+        Findings(rows),
+        models=[entry.covariates("paper") for entry in study],
+        factors=["params_m", "architecture_family", "dataset_family", "dataset_size"],
+        reference={"dataset_family": "cc12m", "architecture_family": "CoCa"},
+        draws=100,
+        permutations=0,
+    )
+    inflation = {row.extra["level_name"]: row.value for row in found.where(metric="vif", factor="dataset_family")}
+    assert inflation["laion"] == pytest.approx(47, abs=0.5)
+    assert inflation["commonpool"] == pytest.approx(25, abs=0.5)
+    warned = {row.extra["kind"] for row in found.where(metric="warning")}
+    assert {"single-model level", "single-model reference", "collinear"} <= warned
+
+
 def test_the_stored_table_is_what_the_installed_registry_gives():
     """Names, datasets and selection only: counting the parameters takes a minute."""
     open_clip = pytest.importorskip("open_clip")

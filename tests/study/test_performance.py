@@ -14,6 +14,7 @@ from fairvl.study.performance import (
     performance_columns,
     read_clip_benchmark,
     read_open_clip_results,
+    read_performance,
 )
 
 
@@ -108,3 +109,20 @@ def test_hostile_calls_are_refused(tmp_path):
         read_clip_benchmark(tmp_path / "t.csv", "vtab-plus")
     with pytest.raises(InputError, match="twice"):
         ScoreTable("s", ("a", "a"), ("x",), np.zeros((2, 1)), np.zeros(2))
+
+
+def test_a_table_is_told_by_its_header(tmp_path, results):
+    path = long_table(tmp_path / "t.csv", results)
+    assert list(read_performance(path)) == ["model", "vtab+", "vtab", "imagenet_robustness"]
+    for values in results.values():
+        del values["mnist"]
+    assert list(read_performance(long_table(path, results))) == ["model", "vtab", "imagenet_robustness"]
+    for values in results.values():
+        del values["sun397"], values["imagenet-a"]
+    with pytest.raises(SourceError, match="no model has all datasets"):
+        read_performance(long_table(path, results))
+    path.write_text("name,pretrained,Average perf. on 1 datasets,a\nRN50,openai,0.5,0.5\n")
+    assert read_performance(path) == {"model": ["open_clip:RN50/openai"], "average of 1": [0.5]}
+    path.write_text("model,score\na,1\n")
+    with pytest.raises(SourceError, match=r"open_clip .* or of CLIP_benchmark"):
+        read_performance(path)

@@ -157,6 +157,40 @@ def read_clip_benchmark(path: Path | str, score: BenchmarkScore = "vtab+") -> Sc
     )
 
 
+def read_performance(path: Path | str) -> dict[str, list[str | float]]:
+    """Scores by model id from a published result table, told by its header: open_clip's or CLIP_benchmark's.
+
+    Parameters
+    ----------
+    path : path
+        open_clip's table gives its one mean; a CLIP_benchmark table gives every aggregate of `SCORES` for which some
+        model has all datasets.
+
+    Returns
+    -------
+    dict of str to list
+        As `performance_columns` returns it.
+
+    Raises
+    ------
+    SourceError
+        When the file is neither, or no model has a complete score.
+    """
+    header, _ = _read(path)
+    if header[:2] == ["name", "pretrained"]:
+        return performance_columns([read_open_clip_results(path)])
+    if "model_fullname" not in header:
+        raise SourceError(
+            f"{path}: columns {', '.join(header[:6])}; expected a result table of open_clip (name, pretrained, "
+            "Average ..., datasets) or of CLIP_benchmark (model_fullname, dataset, acc1)."
+        )
+    tables = [read_clip_benchmark(path, name) for name in SCORES]
+    complete = [table for table in tables if np.isfinite(table.means).any()]
+    if not complete:
+        raise SourceError(f"{path}: no model has all datasets of {' or '.join(SCORES)}; expected one that has.")
+    return performance_columns(complete)
+
+
 def performance_columns(tables: Iterable[ScoreTable], *, models: Sequence[str] = ()) -> dict[str, list[str | float]]:
     """The scores of models side by side, as the `performance` of a study takes them.
 
