@@ -78,6 +78,10 @@ def test_models_are_fetched_measured_and_released_one_by_one(tmp_path, toy, fetc
     assert "1 models are in the cache already" in said
     assert "parameters x 4 bytes" in said
     assert not (tmp_path / ".jobs/weights.json").exists()
+    sweep(
+        entries("a", "bb", "ccc", "local"), tmp_path, suite=toy.registry(), weights_budget=1.0, weight_store=hub, **RUN
+    )
+    assert "about 0.00 GB of weights will be fetched for 0 of 4 models" in capsys.readouterr().err
 
 
 def test_a_model_over_the_budget_is_refused_before_anything_is_fetched(tmp_path, toy, fetching):

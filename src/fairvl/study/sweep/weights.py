@@ -13,6 +13,7 @@ from ...atomic import write_atomic
 from ...errors import InputError, missing_extra
 from ...jobs import STATE
 from ..catalogue import find_entry
+from .measured import file_of
 from .models import ModelEntry
 
 GIGABYTE = 1e9
@@ -113,7 +114,7 @@ def weights_plan(entries: Iterable[ModelEntry], gigabytes: float, store: WeightS
     unknown, held = [], 0
     for entry in entries:
         repository = store.repository(entry.encoder)
-        if repository is None:
+        if repository is None or (folder / file_of(entry.id)).exists():  # local, or measured by an earlier call
             sizes[entry.id] = 0
         elif store.held(repository):
             sizes[entry.id] = 0
