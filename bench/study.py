@@ -29,7 +29,7 @@ from fairvl.stats.mixed import CrossedFit, crossed_fit
 from fairvl.study.catalogue import load_catalogue
 from fairvl.study.factors import factors_of, layout
 from fairvl.study.paper_model import paper_rows
-from fairvl.study.table import ResultTable, Test
+from fairvl.study.table import AssociationTest, ResultTable
 
 FAMILIES = (58, 20, 13, 11, 11, 7, 4, 4, 2, 1)
 CELLS = (1, 1, 1, 1, 1) * 2 + (1, 1, 3, 2, 1) * 2  # tests per cell: two orders with 5 tests, two with 8
@@ -56,7 +56,9 @@ def published_shape() -> tuple[np.ndarray, list[slice]]:
     """Design [131, columns] with a column per level, and where the families' columns are; cc12m comes first."""
     columns = published_covariates()
     empty = np.full((131, 1), np.nan)
-    table = ResultTable(tuple(f"model {i}" for i in range(131)), (Test("t", "", "t", ""),), empty, empty, columns, {})
+    table = ResultTable(
+        tuple(f"model {i}" for i in range(131)), (AssociationTest("t", "", "t", ""),), empty, empty, columns, {}
+    )
     x, places = layout(factors_of(table), np.ones(131, bool))
     return x, [places["dataset_family"], places["architecture_family"]]
 
@@ -121,7 +123,9 @@ def paper_alarms(between: float, sweeps: int, seed: int = 0) -> dict[str, Any]:
     """Share of sweeps in which the published model finds any dataset family, and in which it says it converged."""
     covariates = published_covariates()
     cells = [(order, topic) for order in ("ii", "it", "tt", "ti") for topic in ("f", "w", "r", "g", "a")]
-    tests = tuple(Test(f"{cells[c]} {i}", cells[c][0], cells[c][1], "") for c, n in enumerate(CELLS) for i in range(n))
+    tests = tuple(
+        AssociationTest(f"{cells[c]} {i}", cells[c][0], cells[c][1], "") for c, n in enumerate(CELLS) for i in range(n)
+    )
     rng = np.random.default_rng(seed)
     found, converged = 0, 0
     for _ in range(sweeps):

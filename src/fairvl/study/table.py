@@ -28,7 +28,7 @@ _FILES = ("findings.parquet", "findings.json")
 
 
 @dataclass(frozen=True)
-class Test:
+class AssociationTest:
     """One test in one modality order; `category` is "social", "control" or empty when the results do not say."""
 
     test: str
@@ -49,7 +49,7 @@ class ResultTable:
     ----------
     models : tuple of str
         Model ids, in order of first appearance.
-    tests : tuple of Test
+    tests : tuple of AssociationTest
         Tests by order, in order of first appearance.
     values : (models, tests) float64 array
         Effect size d; NaN where a model has no (defined) value.
@@ -63,7 +63,7 @@ class ResultTable:
     """
 
     models: tuple[str, ...]
-    tests: tuple[Test, ...]
+    tests: tuple[AssociationTest, ...]
     values: Floats
     stimuli: Floats
     covariates: Mapping[str, list[Any]]
@@ -235,7 +235,7 @@ def _arrays(rows: Sequence[Finding]) -> ResultTable:
             "expected one. Sweep the models again with one suite, or study each apart."
         )
     models = tuple(dict.fromkeys(row.model for row in rows))
-    tests: dict[tuple[str, str], Test] = {}
+    tests: dict[tuple[str, str], AssociationTest] = {}
     for row in rows:
         _check(row)
         test = _test_of(row)
@@ -275,7 +275,7 @@ def _check(row: Finding) -> None:
         )
 
 
-def _test_of(row: Finding) -> Test:
+def _test_of(row: Finding) -> AssociationTest:
     category = str(column(row, "category") or "")
     if category not in ("", *CATEGORIES):
         raise InputError(
@@ -283,7 +283,7 @@ def _test_of(row: Finding) -> Test:
             "The kind of test (age, gender, ...) belongs into the column 'topic'."
         )
     name = str(column(row, "test"))
-    return Test(name, row.order, str(column(row, "topic") or name), category)
+    return AssociationTest(name, row.order, str(column(row, "topic") or name), category)
 
 
 def _columns(source: Covariates, what: str) -> dict[str, list[Any]]:
@@ -394,4 +394,4 @@ def whole(values: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.count_nonzero(np.isnan(values), axis=1) == 0)
 
 
-__all__ = ["Covariates", "ResultTable", "Results", "Test", "read_results"]
+__all__ = ["AssociationTest", "Covariates", "ResultTable", "Results", "read_results"]
