@@ -195,6 +195,7 @@ def test_variance_bars_show_the_shares_of_the_json(page):
     }
     told = texts(charts(page, "bars")[0], "value")
     assert sorted(told) == sorted(ends.values())
+    assert f'<td data-v="0.512">51.2{THIN}%</td>' in page, "the table of findings writes shares in percent too"
     assert told[:2] == [ends["social", "dataset_family", kind] for kind in ("marginal", "unique")]
 
 

@@ -14,6 +14,7 @@ from fairvl.study.cells import (
     Cell,
     Coefficient,
     CorrelationCell,
+    attainable_p,
     correlation_p,
     critical_correlation,
     pool,
@@ -103,6 +104,27 @@ def test_p_of_a_correlation_is_scipys():
         correlation_p(1.1, 40)
     with pytest.raises(InputError, match="at least 3"):
         critical_correlation(2)
+
+
+def test_an_exact_p_is_a_multiple_of_one_partition():
+    """Gate 8: printed exact p times C(2n, n) is an integer; one that cannot be is told apart."""
+    from fairvl.measure.association import association_test
+
+    rng = np.random.default_rng(5)
+    for n in (4, 5, 6):
+        x, y, a, b = (rng.normal(size=(n, 8)) for _ in range(4))
+        p = association_test(x, y, a, b, seed=0).p
+        assert attainable_p(p, n) == pytest.approx(p, abs=1e-12)
+        assert p * math.comb(2 * n, n) == pytest.approx(round(p * math.comb(2 * n, n)), abs=1e-6)
+    assert attainable_p(0.0, 4) == 1 / 70, "never 0"
+    assert attainable_p(1e-300, 600) > 0
+    claims = [
+        Claim("whole", "", 17 / 924, 6, recipe="exact_p", arguments={"p": 17 / 924, "n": 6}),
+        Claim("between", "", 17.5 / 924, 6, recipe="exact_p", arguments={"p": 17.5 / 924, "n": 6}),
+    ]
+    assert list(verdicts(claims, Evidence()).values()) == [RECOMPUTED, DIFFERS]
+    with pytest.raises(InputError, match="at least one"):
+        attainable_p(0.5, 0)
 
 
 def test_corrections_only_take_stars_away():

@@ -11,6 +11,7 @@ from .study_words import STUDY
 THIN = "\u202f"  # narrow no-break space between a number and its sign
 MINUS = "\u2212"
 SMALL_CELL = 30
+SHARES = ("share", "share of variance")  # units shown in percent
 MISSING = "(missing)"
 NO_TASK = ("", "predictions")  # names that say nothing about the task
 ALL_GROUPS = ("(all)", "(all queries)", "(overall)")
@@ -239,7 +240,7 @@ def value_text(row: Finding) -> str:
         return "undefined"
     if is_points(row):
         return points(row.value, sign=row.arm == "difference")
-    if row.unit == "share":
+    if row.unit in SHARES:
         return percent(row.value)
     text = signed(row.value) if row.arm == "difference" else number(row.value)
     if row.unit == "standard deviations":
@@ -253,7 +254,7 @@ def interval_text(row: Finding) -> str:
         return ""
     if math.isnan(row.low) or math.isnan(row.high):
         return "undefined"
-    scale, digits = (100, 1) if row.unit == "share" else (1, 2)
+    scale, digits = (100, 1) if row.unit in SHARES else (1, 2)
     write = signed if row.arm == "difference" else number
     return f"{write(scale * row.low, digits)} to {write(scale * row.high, digits)}"
 

@@ -10,6 +10,7 @@ import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -190,6 +191,35 @@ def significant(
             raise InputError(f"correction {correction!r}; expected one of {['none', *adjust]}.")
         p = adjust[correction](p)
     return p < alpha
+
+
+def attainable_p(p: float, n: int, m: int | None = None) -> float:
+    """The attainable p-value of an exact permutation test nearest to a printed one: a multiple of 1 / C(n + m, n).
+
+    A printed exact p times the number of partitions is an integer, up to the rounding of the print.
+
+    Parameters
+    ----------
+    p : float
+        As printed.
+    n, m : int
+        Stimuli of either side; `m` is `n` when not given.
+
+    Raises
+    ------
+    InputError
+        For a p outside [0, 1] or an empty side.
+
+    Examples
+    --------
+    >>> attainable_p(0.0011, 6) == 1 / 924, attainable_p(0.5, 4) == 0.5
+    (True, True)
+    """
+    m = n if m is None else m
+    if not 0 <= p <= 1 or n < 1 or m < 1:
+        raise InputError(f"p = {p} with {n} and {m} stimuli; expected p between 0 and 1 and at least one on each side.")
+    partitions = math.comb(n + m, n)
+    return max(round(Fraction(p) * partitions), 1) / partitions  # exact: a count may exceed every float
 
 
 def read_cells(path: Path | str) -> tuple[Cell, ...]:

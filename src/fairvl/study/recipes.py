@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ..errors import InputError
 from .catalogue import CatalogueEntry
-from .cells import Cell, Coefficient, CorrelationCell, pool, reduction, significant
+from .cells import Cell, Coefficient, CorrelationCell, attainable_p, pool, reduction, significant
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,11 @@ def _consistent_z(evidence: Evidence, *, decimals: int = 3) -> tuple[float, int]
     return count, len(terms)
 
 
+def _exact_p(evidence: Evidence, *, p: float, n: int, m: int | None = None) -> tuple[float, int]:
+    """The attainable exact p nearest to the printed one."""
+    return attainable_p(p, n, m), n + (n if m is None else m)
+
+
 def _distinct(evidence: Evidence, *, column: str) -> tuple[float, int]:
     return len({getattr(entry, column) for entry in evidence.models}), len(evidence.models)
 
@@ -181,6 +186,7 @@ RECIPES: dict[str, tuple[tuple[str, ...], Recipe]] = {
     "wald_p": (("coefficients",), _wald_p),
     "significant_terms": (("coefficients",), _significant_terms),
     "consistent_z": (("coefficients",), _consistent_z),
+    "exact_p": ((), _exact_p),
     "distinct": (("models",), _distinct),
     "with": (("models",), _with),
     "extreme": (("models",), _extreme),
