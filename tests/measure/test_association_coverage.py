@@ -14,7 +14,7 @@ RUNS = 500
 @pytest.mark.parametrize("resample", ["targets", "both"])
 @pytest.mark.parametrize("interval", ["bca", "percentile"])
 @pytest.mark.parametrize("strength", [0.0, 0.8, 1.6])
-def test_intervals_hold_the_planted_value_in_91_to_99_percent_of_runs(strength, interval, resample):
+def test_intervals_hold_the_planted_value_in_91_to_99_percent_of_runs_gate_18(strength, interval, resample):
     rng = np.random.default_rng(0)
     dim, pool, n = 24, 20_000, 30
     poles = rng.normal(size=(2, pool, dim)) + 2.0 * np.eye(dim)[:2, None]

@@ -44,7 +44,7 @@ def planted(cosines) -> np.ndarray:
 POLES = np.array([[1.0, 0.0]]), np.array([[-1.0, 0.0]])
 
 
-def test_effect_size_equals_the_loop_on_200_cases():
+def test_effect_size_equals_the_loop_on_200_cases_gate_1():
     for seed in range(200):
         sets = random_sets(seed, dim=None if seed % 10 == 0 else 2 + seed % 60)
         for ddof in (0, 1):
@@ -123,7 +123,7 @@ def test_complete_separation_reaches_the_bound():
 
 
 @pytest.mark.parametrize(("delta", "sigma"), [(0.02, 0.1), (0.1, 0.1), (0.2, 0.1)])
-def test_gaussian_shifts_are_recovered(delta, sigma):
+def test_gaussian_shifts_are_recovered_gate_16(delta, sigma):
     rng = np.random.default_rng(0)
     n, found = 30, []
     for _ in range(2000):

@@ -50,7 +50,7 @@ def test_exact_p_equals_counting_by_hand_with_ties_and_unequal_sizes(tail, match
 
 @pytest.mark.parametrize(("n", "m"), [(7, 7), (8, 8), (9, 9), (5, 9), (9, 4), (1, 9), (12, 2)])
 @pytest.mark.parametrize("tail", ["greater", "less", "two-sided"])
-def test_meeting_in_the_middle_equals_enumeration(n, m, tail):  # gate 20
+def test_meeting_in_the_middle_equals_enumeration_gate_20(n, m, tail):
     rng = np.random.default_rng(n * 100 + m)
     x, y = rng.normal(0.7, 1, n), rng.normal(0, 1, m)
     pooled = np.concatenate([x, y])
@@ -70,7 +70,7 @@ def test_meeting_in_the_middle_equals_enumeration(n, m, tail):  # gate 20
 
 
 @pytest.mark.parametrize("tail", ["greater", "less", "two-sided"])
-def test_exact_p_equals_scipy_at_six_per_side(tail):
+def test_exact_p_equals_scipy_at_six_per_side_gate_20(tail):
     from scipy.stats import permutation_test
 
     rng = np.random.default_rng(3)
@@ -109,7 +109,7 @@ def test_ties_in_reordered_sums_count_against_significance():
     assert two_sample_p(float32, float32[::-1]).p == two_sample_p(float32[::-1], float32).p
 
 
-def test_swapping_the_groups_leaves_the_two_sided_p():
+def test_swapping_the_groups_leaves_the_two_sided_p_gate_23():
     rng = np.random.default_rng(5)
     for n, m in ((6, 6), (3, 11), (20, 20), (17, 22)):
         x, y = rng.normal(-1, 1, n), rng.normal(0, 2, m)
@@ -153,7 +153,7 @@ def test_same_seed_same_p_and_rows_share_their_splits():
     assert rows != two_sample_ps(x, y, draws=500, seed=8)
 
 
-def test_p_is_uniform_under_the_null_up_to_its_grid():
+def test_p_is_uniform_under_the_null_up_to_its_grid_gate_17():
     rng = np.random.default_rng(11)
     p = np.array([f.p for f in two_sample_ps(rng.normal(size=(2000, 6)), rng.normal(size=(2000, 6)))])
     grid = np.arange(1, 925) / 924

@@ -60,9 +60,10 @@ def sampled_hits(rows: Rows, tail: Tail, draws: int, rng: np.random.Generator) -
     hits = np.zeros(len(rows.values), dtype=np.int64)
     total = draws + 1
     planted = int(rng.integers(total))
+    size = next(_mask_blocks(n, total))
+    sums = np.empty((size, len(rows.values)), dtype=np.float32)  # once: fresh pages cost more than the product
     done = 0
     while done < total:
-        size = next(_mask_blocks(n, total))
         masks = split_masks(rows.n_x, n, min(size, total - done), rng)
         for _ in range(_ORDERS):
             b = min(masks.shape[1], total - done)
@@ -70,9 +71,9 @@ def sampled_hits(rows: Rows, tail: Tail, draws: int, rng: np.random.Generator) -
                 break
             here = planted - done
             order = _order_of(masks[:, here], rows.n_x, rng) if 0 <= here < b else rng.permutation(n)
-            sums = sides[0].values[:, order] @ masks[:, :b]
+            np.matmul(masks[:, :b].T, sides[0].values[order], out=sums[:b])
             for sign, side in zip((1, -1), sides, strict=False):
-                hits += side.reached(sums, sign, masks, order)
+                hits += side.reached(sums[:b], sign, masks, order)
             done += b
     hits[everything] = total
     return np.maximum(hits - 1, 0)
@@ -95,7 +96,7 @@ class _Integers:
 
     def __init__(self, exact: Floats, values: NDArray[np.float32], threshold: Floats, bounds: tuple[Floats, Floats]):
         self.exact, self.values, self.threshold = exact, values, threshold
-        self.surely, self.maybe = bounds
+        self.surely, self.maybe = (np.clip(b, -(2.0**24), 2.0**24).astype(np.float32) for b in bounds)
 
     @classmethod
     def of(cls, values: Floats, k: int, threshold: Floats) -> _Integers:
@@ -107,17 +108,15 @@ class _Integers:
         # a margin of 1e-6 steps covers the rounding of the float64 arithmetic here
         surely = np.ceil(threshold / step - errors[:, :k].sum(axis=1) + 1e-6)
         maybe = np.ceil(threshold / step - errors[:, n - k :].sum(axis=1) - 1e-6)
-        return cls(values, rounded.astype(np.float32), threshold, (surely, maybe))
+        return cls(values, np.ascontiguousarray(rounded.T, dtype=np.float32), threshold, (surely, maybe))
 
     def reached(self, sums: NDArray[np.float32], sign: int, masks: Masks, order: NDArray[np.intp]) -> NDArray[np.int64]:
-        """How many of the `sums` [r, b] of the first side's values, times `sign`, reach the threshold, per row."""
-        found = np.empty(len(sums), dtype=np.int64)
-        for row, drawn in enumerate(sums):
-            surely, maybe = (np.float32(np.clip(v[row], -(2**24), 2**24)) for v in (self.surely, self.maybe))
-            near = drawn >= maybe if sign > 0 else drawn <= -maybe
-            found[row] = np.count_nonzero(drawn >= surely if sign > 0 else drawn <= -surely)
-            if np.count_nonzero(near) > found[row]:
-                close = np.flatnonzero(near & (drawn < surely if sign > 0 else drawn > -surely))
-                again = self.exact[row, order] @ masks[:, close].astype(np.float64)
-                found[row] += np.count_nonzero(again >= self.threshold[row])
+        """How many of the `sums` [b, r] of the first side's values, times `sign`, reach the threshold, per row."""
+        reach = np.greater_equal if sign > 0 else np.less_equal
+        surely, maybe = reach(sums, sign * self.surely), reach(sums, sign * self.maybe)
+        found: NDArray[np.int64] = np.count_nonzero(surely, axis=0)
+        for row in np.flatnonzero(np.count_nonzero(maybe, axis=0) > found):
+            close = np.flatnonzero(maybe[:, row] & ~surely[:, row])
+            again = self.exact[row, order] @ masks[:, close].astype(np.float64)
+            found[row] += np.count_nonzero(again >= self.threshold[row])
         return found
