@@ -6,6 +6,7 @@ from scipy import stats
 
 from fairvl.stats.mixed import crossed_fit
 from fairvl.study.catalogue import load_catalogue
+from fairvl.study.explain import inflation_rows
 from fairvl.study.factors import factors_of, layout
 from fairvl.study.table import AssociationTest, ResultTable
 
@@ -13,7 +14,7 @@ SIZES = [58, 20, 13, 11, 11, 7, 4, 4, 2, 1]
 TOTAL_VARIANCE, BETWEEN, TESTS = 0.1953, 0.10, 26
 
 
-def published_design():
+def published_table():
     """131 models with the catalogue's covariates; the four that are unknown repeat known LAION ViTs."""
     known = [entry for entry in load_catalogue() if entry.paper_2025]
     spare = [e for e in known if (e.dataset_family_paper, e.architecture_family) == ("laion", "ViT")]
@@ -25,8 +26,11 @@ def published_design():
         "dataset_size": [e.dataset_size for e in entries],
     }
     empty = np.full((131, 1), np.nan)
-    table = ResultTable(tuple(map(str, range(131))), (AssociationTest("t", "", "t", ""),), empty, empty, columns, {})
-    factors = factors_of(table)
+    return ResultTable(tuple(map(str, range(131))), (AssociationTest("t", "", "t", ""),), empty, empty, columns, {})
+
+
+def published_design():
+    factors = factors_of(published_table())
     x, places = layout(factors, np.ones(131, bool))
     weights = np.zeros((10, x.shape[1]))
     weights[:, places["dataset_family"]] = factors[0].contrasts(np.ones(131, bool))[1]
@@ -49,6 +53,19 @@ def alarms(sweeps, seed=0):
         row_error = np.sqrt((rest**2).sum() / (d.size - TESTS - fit.design.rank + 1) / TESTS)
         rows[i] = 2 * stats.norm.sf(abs(value / row_error / np.linalg.norm(weights @ fit.design.back, axis=1))) < 0.01
     return ours, rows
+
+
+def test_the_published_baseline_inflates_its_contrasts_and_says_so():
+    baseline = inflation_rows(factors_of(published_table(), reference={"dataset_family": "cc12m"}))
+    vif = {
+        r.extra["level_name"]: r.value for r in baseline if r.metric == "vif" and r.extra["factor"] == "dataset_family"
+    }
+    assert vif["laion"] == pytest.approx(47, rel=0.05)  # measured once with an independent prototype
+    assert vif["commonpool"] == pytest.approx(25, rel=0.05)
+    assert any("variance inflation" in r.note for r in baseline if r.metric == "warning")
+    grand_mean = inflation_rows(factors_of(published_table()))
+    ours = [r.value for r in grand_mean if r.metric == "vif" and r.extra["factor"] == "dataset_family"]
+    assert max(ours) < 10
 
 
 def test_a_few_sweeps_already_tell_the_two_apart():

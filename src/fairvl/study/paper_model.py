@@ -58,8 +58,9 @@ def paper_rows(table: ResultTable, *, level: float = 0.95) -> list[Finding]:
                 f"the paper's mixed model cannot be fitted to these results ({error}): its families are collinear. "
                 'Use estimator="crossed", which says which contrasts can be estimated.'
             ) from None
+        estimates = tuple(np.asarray(part)[: len(names)] for part in (fit.fe_params, fit.bse_fe, fit.pvalues))
     said = "; ".join(dict.fromkeys(str(w.message).splitlines()[0] for w in caught if "onverge" in str(w.message)))
-    return _findings(fit, names, len(table.models), level, said)
+    return _findings(fit, estimates, names, len(table.models), level, said)
 
 
 def _rows(table: ResultTable) -> tuple[Floats, Floats, list[str], Floats, NDArray[Any]]:
@@ -105,7 +106,9 @@ def _standardised(factor: Factor, model: NDArray[np.intp]) -> Floats:
     return standard
 
 
-def _findings(fit: Any, names: list[str], models: int, level: float, said: str) -> list[Finding]:
+def _findings(
+    fit: Any, estimates: tuple[Floats, ...], names: list[str], models: int, level: float, said: str
+) -> list[Finding]:
     from scipy.special import ndtri
 
     converged = bool(fit.converged) and not said
@@ -115,7 +118,7 @@ def _findings(fit: Any, names: list[str], models: int, level: float, said: str) 
         "scope": "all", "kind": "adjusted", "estimator": "paper", "converged": converged, "model_count": models
     }  # fmt: skip
     found = []
-    for name, value, error, p in zip(names, fit.fe_params, fit.bse_fe, fit.pvalues, strict=False):
+    for name, value, error, p in zip(names, *estimates, strict=True):
         found.append(
             row(
                 "coefficient", float(value), D, int(fit.nobs), low=float(value - reach * error),
