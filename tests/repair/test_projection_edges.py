@@ -125,7 +125,7 @@ def test_blocks_of_rows_give_the_same_result(slow, monkeypatch):
     operator = OrthogonalProjection().fit(slow.rows(14, 4, 64))
     rows = slow.rows(15, 50, 64)
     whole = operator(rows)
-    monkeypatch.setattr("fairvl.repair.debias.operator.BLOCK_ROWS", 7)
+    monkeypatch.setattr("fairvl.repair.debias.base.Operator.block_rows", 7)
     np.testing.assert_allclose(operator(rows), whole, atol=1e-15)
 
 

@@ -2,58 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ...arrays import unit_rows
-from ...errors import BankError, InputError
-from ...sources.prompts import Bank, load_bank
-from .operator import LinearOperator
-from .projection import CalibratedProjection, OrthogonalProjection, random_projection
+from ...errors import InputError
+from ...sources.prompts import Bank
+from .base import F64, Operator
+from .bypass import Bypass
+from .choosing import choose_lambda
+from .circle import CircleMethod
+from .equalisation import Equalisation
+from .imputation import FeatureImputation
+from .leace import Leace, MeanDifference
+from .material import AttributeTexts, Vectors, attribute_texts, encoded, labelled_images
+from .neutral import neutral_prompts
+from .projection import CalibratedProjection, OrthogonalProjection, joint_basis, random_projection
 
 if TYPE_CHECKING:
     from ...sources.encoders import Encoder
 
-METHODS = ("orthogonal", "calibrated", "random")
+METHODS = (
+    "orthogonal", "calibrated", "calibration", "mean-difference", "leace", "circle", "equalised", "imputation",
+    "random",
+)  # fmt: skip
+FROM_IMAGES = ("mean-difference", "leace", "equalised", "imputation")
+Lam = float | Literal["auto"]
 
 
 def debias(
-    encoder: Encoder,
-    *,
-    attribute: str = "gender",
-    method: Literal["orthogonal", "calibrated", "random"] = "orthogonal",
-    bank: str | Path | Bank | None = None,
-    lam: float = 1000.0,
-    subspace: Literal["span", "centred", "pairs"] = "pairs",
-    seed: int = 0,
-) -> LinearOperator:
-    """An operator that removes an attribute from the text vectors of `encoder`, fitted on the prompts of a bank.
+    encoder: Encoder, *, attribute: str | Sequence[str] = "gender", method: str = "orthogonal",
+    bank: str | Path | Bank | Sequence[str | Path | Bank] | None = None, lam: Lam = 1000.0,
+    subspace: Literal["span", "centred", "pairs"] = "pairs", references: Any = None, nearest: int | None = None,
+    features: int = 50, images: bool | None = None, bypass: bool = False, never: Collection[str] = (), seed: int = 0,
+) -> Operator:  # fmt: skip
+    """An operator that removes attributes from the vectors of `encoder`, fitted on the prompts of banks.
 
     Parameters
     ----------
     encoder : Encoder
-    attribute : str
-        Chooses the shipped bank ``debias-ATTRIBUTE`` unless `bank` is given; recorded in the operator.
-    method : {"orthogonal", "calibrated", "random"}
-        ``random`` is the control: an orthogonal projection of the same rank on random directions.
-    bank : str, path or Bank, optional
-        A debias bank: opposing sets of prompts, and pairs for ``calibrated``.
-    lam : float
-        As in `CalibratedProjection`; for ``calibrated`` only.
+    attribute : str or several
+        Chooses the shipped bank ``debias-ATTRIBUTE`` unless `bank` is given; recorded in the operator. Several are
+        removed together: projections remove their joint span, a calibration pulls the pairs of all of them together,
+        LEACE erases all labels at once. The order does not matter.
+    method : str
+        ``orthogonal``, ``calibrated``: the paper's projections. ``calibration``: the pairs alone (its generative form).
+        ``mean-difference``, ``leace``: from labelled vectors. ``circle``: the closed-form circle method, on images
+        too. ``equalised``: every query equally similar to a reference of each group. ``imputation``: the coordinates
+        that tell groups apart (SFID). ``random``: the control, a projection of the same rank on random directions.
+    bank : str, path or Bank, or several
+        A debias bank per attribute: opposing sets of prompts, and pairs for the calibrations.
+    lam : float or "auto"
+        As in `CalibratedProjection`; ``auto`` picks it on contents of the pairs that are held out in turn.
     subspace : {"pairs", "centred", "span"}
-        What is removed outright. ``pairs``: the differences between the prototypes of the sets (the mean of each set's
-        unit vectors, of unit length), one direction fewer than there are sets. ``centred`` and ``span`` take every
-        prompt, as in `OrthogonalProjection`, and so remove what distinguishes the wordings too; the paper's ``span``
-        also removes the mean that all texts of a CLIP model share, and with it much of what they say.
+        What a projection removes outright. ``pairs``: the differences between the prototypes of the sets (the mean of
+        each set's unit vectors, of unit length), one direction fewer than there are sets. ``centred`` and ``span``
+        take every prompt, as in `OrthogonalProjection`, and so remove what distinguishes the wordings too; the paper's
+        ``span`` also removes the mean that all texts of a CLIP model share, and with it much of what they say.
+    references : dataset, store or name, optional
+        Labelled images to fit ``mean-difference``, ``leace``, ``equalised`` or ``imputation`` on, instead of the
+        prompts. Use other images than those you will measure.
+    nearest, features : int
+        Of `Equalisation` and `FeatureImputation`.
+    images : bool, optional
+        Whether image vectors are meant to go through the operator too. By default the circle method and what was
+        fitted on images (but not ``equalised``, which repairs queries).
+    bypass : bool
+        Leave queries that name the attribute themselves as they are; see `Bypass`.
+    never : collection of str
+        Texts that an evaluation uses: they take no part in the fit or in the choice of `lam`.
     seed : int
-        For ``random`` only.
+        Of ``random`` and of the forest of ``imputation``.
 
     Returns
     -------
-    LinearOperator
-        Its header names the bank, every prompt and pair used, those left out, and the encoder's card.
+    Operator
+        Its header names the banks, every prompt and pair used, those left out, and the encoder's card.
 
     Raises
     ------
@@ -61,7 +88,7 @@ def debias(
         No such bank; or words of it are unknown to the encoder, or texts over its context length, so that a set or the
         pairs are left empty. Opposing prompts are left out together.
     InputError
-        An unknown method.
+        An unknown method, or an option that the method cannot use.
 
     Examples
     --------
@@ -72,82 +99,187 @@ def debias(
     """
     if method not in METHODS:
         raise InputError(f"method {method!r}; expected one of {', '.join(METHODS)}.")
-    chosen = bank if isinstance(bank, Bank) else load_bank(f"debias-{attribute}" if bank is None else bank)
-    sets, notes = _usable_prompts(chosen, encoder)
-    pairs: tuple[tuple[str, str], ...] = ()
-    if method == "calibrated":
-        pairs, more = _usable_pairs(chosen, encoder)
-        notes += more
-    prompts = tuple(dict.fromkeys(text for texts in sets for text in texts))
-    texts = list(dict.fromkeys([*prompts, *(text for pair in pairs for text in pair)]))
-    vectors = dict(zip(texts, unit_rows(encoder.encode_texts(texts), "encoded prompts"), strict=True))
-    if subspace == "pairs":
-        biased = np.stack([np.mean([vectors[text] for text in texts], axis=0) for texts in sets])
-    else:
-        biased = np.stack([vectors[text] for text in prompts])
-    removed = "centred" if subspace == "pairs" else subspace  # the differences of prototypes
-    if method == "calibrated":
-        left, right = (np.stack([vectors[pair[side]] for pair in pairs]) for side in (0, 1))
-        operator = CalibratedProjection(lam=lam, subspace=removed).fit(biased, left, right)
-    else:
-        operator = OrthogonalProjection(subspace=removed).fit(biased)
-    if method == "random":
-        operator = random_projection(operator.dim, operator.rank, seed)
-    return operator.described(
-        attribute=attribute,
-        subspace="random" if method == "random" else subspace,
-        n_prompts=len(prompts),
-        prompts=prompts,
-        pairs=pairs,
-        bank={"id": chosen.id, "version": chosen.version, "fingerprint": chosen.fingerprint},
-        encoder=encoder.card.as_dict(),
-        notes=(*operator.card.notes, *notes),
-    )
-
-
-def _usable_prompts(bank: Bank, encoder: Encoder) -> tuple[list[list[str]], tuple[str, ...]]:
-    """The prompts of each set, without those that the encoder cannot read and the ones that oppose them."""
-    if len(bank.sets) < 2:
-        raise BankError(
-            f"bank {bank.id!r} has {len(bank.sets)} sets; a debias bank has one per value of the attribute."
-        )
-    sets = [bank.prompts(name).texts for name in bank.sets]
-    aligned = len({len(texts) for texts in sets}) == 1
-    bad = [_unreadable(texts, encoder) for texts in sets]
-    out = set().union(*bad) if aligned else set()
-    kept = [
-        [text for row, text in enumerate(texts) if row not in (out if aligned else own)]
-        for texts, own in zip(sets, bad, strict=True)
+    if references is not None and method not in FROM_IMAGES:
+        raise InputError(f"method {method!r} is fitted on prompts; references serve {', '.join(FROM_IMAGES)}.")
+    if lam == "auto" and method not in ("calibrated", "calibration"):
+        raise InputError(f"lam='auto' chooses the strength of a calibration; {method!r} has none.")
+    names = [attribute] if isinstance(attribute, str) else list(attribute)
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"attribute {names}; expected one name, or several different ones.")
+    pairs = method in ("calibrated", "calibration", "leace", "mean-difference", "imputation")
+    prompted = references is None or bypass
+    parts = [
+        attribute_texts(name, own, encoder, pairs=method in ("calibrated", "calibration"), never=never)
+        for name, own in zip(names, _banks(bank, len(names)), strict=True)
+        if prompted
     ]
-    if empty := [name for name, texts in zip(bank.sets, kept, strict=True) if not texts]:
-        raise BankError(
-            f"bank {bank.id!r}: the encoder {encoder.card.name!r} can read no prompt of {', '.join(empty)} (unknown "
-            "words, or longer than its context). Give a bank in words that it knows."
+    used = {text for part in parts for text in part.texts} if pairs or bypass else {
+        text for part in parts for texts in part.sets.values() for text in texts
+    }  # fmt: skip
+    texts = [text for part in parts for text in part.texts if text in used]
+    problem = Problem(
+        encoder,
+        tuple(names),
+        parts,
+        encoded(encoder, texts),
+        subspace,
+        lam,
+        nearest,
+        features,
+        seed,
+        references,
+        images,
+    )
+    operator = _FITS[method](problem)
+    operator = problem.described(operator, method)
+    return _bypassed(operator, problem) if bypass else operator
+
+
+def _banks(bank: Any, n: int) -> list[Any]:
+    given = list(bank) if isinstance(bank, Sequence) and not isinstance(bank, (str, Bank)) else [bank] * min(n, 1)
+    if bank is None:
+        return [None] * n
+    if len(given) != n:
+        raise InputError(f"{len(given)} banks for {n} attributes; expected one each.")
+    return given
+
+
+@dataclass
+class Problem:
+    """Everything that a fit of the family can need."""
+
+    encoder: Encoder
+    attributes: tuple[str, ...]
+    parts: list[AttributeTexts]
+    vectors: Vectors
+    subspace: str
+    lam: Lam
+    nearest: int | None
+    features: int
+    seed: int
+    references: Any
+    images: bool | None
+    notes: list[str] = field(default_factory=list)
+    used_pairs: bool = False
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts of all sets, once."""
+        return tuple(dict.fromkeys(t for part in self.parts for texts in part.sets.values() for t in texts))
+
+    def removed(self) -> tuple[F64, str]:
+        """Rows to remove and the subspace option that removes their joint span, attribute by attribute."""
+        rows = [
+            self.vectors.prototypes(part)
+            if self.subspace == "pairs"
+            else self.vectors.rows(dict.fromkeys(text for texts in part.sets.values() for text in texts))
+            for part in self.parts
+        ]
+        option = "centred" if self.subspace == "pairs" else self.subspace
+        if len(rows) == 1:
+            return rows[0], option
+        bases = [OrthogonalProjection(subspace=option).fit(part) for part in rows]
+        return joint_basis([np.eye(o.dim) - o.matrix() if o.dense is not None else o.right for o in bases]), "span"
+
+    def pair_rows(self) -> tuple[F64, F64, list[str]]:
+        """Left and right sides of the pairs of all attributes, and what each pair is about."""
+        self.used_pairs = True
+        pairs = [pair for part in self.parts for pair in part.pairs]
+        left, right = self.vectors.rows(p.left for p in pairs), self.vectors.rows(p.right for p in pairs)
+        return left, right, [pair.content for pair in pairs]
+
+    def labelled(self, *, pairs: bool = True) -> tuple[F64, Mapping[str, Sequence[str | None]]]:
+        """Labelled vectors: the reference images, or else the prompts (and the sides of the pairs)."""
+        if self.references is not None:
+            rows, labels, name = labelled_images(self.encoder, self.references, self.attributes, self.seed)
+            self.notes.append(f"fitted on {len(rows)} labelled images of {name}")
+            return rows, labels
+        self.used_pairs = pairs
+        known: list[dict[str, str]] = [part.labelled() if pairs else part.of_sets() for part in self.parts]
+        texts = list(dict.fromkeys(text for labels in known for text in labels))
+        named = {part.attribute: [labels.get(t) for t in texts] for part, labels in zip(self.parts, known, strict=True)}
+        return self.vectors.rows(texts), named
+
+    def described(self, operator: Operator, method: str) -> Operator:
+        """`operator` with a header that says what it was made of."""
+        pairs = tuple((p.left, p.right) for part in self.parts for p in part.pairs) if self.used_pairs else ()
+        banks = [{"id": p.bank.id, "version": p.bank.version, "fingerprint": p.bank.fingerprint} for p in self.parts]
+        bank: dict[str, Any] = banks[0] if len(banks) == 1 else {"id": ", ".join(str(b["id"]) for b in banks)}
+        if len(banks) > 1:
+            bank["all"] = banks
+        prompts = self.prompts if self.references is None else ()
+        projected = method in ("orthogonal", "calibrated")
+        both = operator.card.images or (self.references is not None and method != "equalised")
+        return operator.described(
+            attribute=", ".join(self.attributes),
+            subspace="random" if method == "random" else self.subspace if projected else operator.card.subspace,
+            n_prompts=len(prompts) or operator.card.n_prompts,
+            n_pairs=len(pairs),
+            prompts=prompts,
+            pairs=pairs,
+            bank=bank,
+            encoder=self.encoder.card.as_dict(),
+            images=both if self.images is None else self.images,
+            notes=(*operator.card.notes, *self.notes, *(note for part in self.parts for note in part.notes)),
         )
-    dropped = sum(len(texts) for texts in sets) - sum(len(texts) for texts in kept)
-    notes = (f"{dropped} prompts left out: the encoder cannot read them or the prompt they oppose",) if dropped else ()
-    return kept, notes
 
 
-def _usable_pairs(bank: Bank, encoder: Encoder) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    pairs = bank.pairs()
-    if not pairs.left:
-        raise BankError(f"bank {bank.id!r} has no pairs; the calibrated method needs them.")
-    bad = _unreadable(pairs.left, encoder) | _unreadable(pairs.right, encoder)
-    kept = tuple(pair for row, pair in enumerate(zip(pairs.left, pairs.right, strict=True)) if row not in bad)
-    if not kept:
-        raise BankError(f"bank {bank.id!r}: the encoder {encoder.card.name!r} can read none of its pairs.")
-    notes = (f"{len(bad)} pairs left out: the encoder cannot read them",) if bad else ()
-    return kept, notes
+def _orthogonal(problem: Problem) -> Operator:
+    rows, option = problem.removed()
+    return OrthogonalProjection(subspace=option).fit(rows)
 
 
-def _unreadable(texts: tuple[str, ...], encoder: Encoder) -> set[int]:
-    """Rows of `texts` that hold unknown words or exceed the context length, as far as the encoder can tell."""
-    bad: set[int] = set()
-    over_length = getattr(encoder, "over_length", None)
-    if over_length is not None:
-        bad.update(over_length(list(texts)))
-    unknown_words = getattr(encoder, "unknown_words", None)
-    if unknown_words is not None and unknown_words(list(texts)):
-        bad.update(row for row, text in enumerate(texts) if unknown_words([text]))
-    return bad
+def _calibrated(problem: Problem, *, alone: bool = False) -> Operator:
+    rows, option = problem.removed()
+    left, right, contents = problem.pair_rows()
+    lam = problem.lam
+    if lam == "auto":
+        basis = None if alone else rows
+        choice = choose_lambda(basis, left, right, contents, subspace=option)
+        problem.notes.append(choice.described())
+        lam = choice.lam
+    return CalibratedProjection(lam=lam, subspace=option).fit(None if alone else rows, left, right)
+
+
+def _random(problem: Problem) -> Operator:
+    operator = _orthogonal(problem)
+    return random_projection(operator.dim, operator.rank, problem.seed)
+
+
+def _imputation(problem: Problem) -> Operator:
+    rows, labels = problem.labelled()
+    features = min(problem.features, rows.shape[1] // 2)
+    return FeatureImputation(features=features, seed=problem.seed).fit(rows, labels)
+
+
+_FITS: Mapping[str, Callable[[Problem], Operator]] = {
+    "orthogonal": _orthogonal,
+    "calibrated": _calibrated,
+    "calibration": lambda problem: _calibrated(problem, alone=True),
+    "mean-difference": lambda problem: MeanDifference().fit(*problem.labelled()),
+    "leace": lambda problem: Leace().fit(*problem.labelled()),
+    "circle": lambda problem: CircleMethod(images=problem.images is not False).fit(*problem.labelled(pairs=False)),
+    "equalised": lambda problem: Equalisation(nearest=problem.nearest).fit(*problem.labelled(pairs=False)),
+    "imputation": _imputation,
+    "random": _random,
+}
+
+
+def _bypassed(operator: Operator, problem: Problem) -> Operator:
+    taken = {text for part in problem.parts for text in part.texts}
+    neutral, words = neutral_prompts(problem.encoder, taken)
+    plain = encoded(problem.encoder, neutral).rows(neutral)
+    explicit: dict[str, str] = {}
+    base: dict[str, str] = {}
+    labels: dict[str, list[str | None]] = {}
+    for part in problem.parts:
+        explicit |= part.labelled()
+        base |= part.words()
+    for part in problem.parts:
+        own = part.labelled()
+        labels[part.attribute] = [own.get(text) for text in explicit]
+    fitted = Bypass().fit(
+        operator, plain, problem.vectors.rows(explicit), labels,
+        neutral_words=words, words=[base.get(text, text) for text in explicit],
+    )  # fmt: skip
+    return fitted.described(prompts=operator.card.prompts, pairs=operator.card.pairs)

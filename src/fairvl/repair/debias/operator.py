@@ -1,4 +1,4 @@
-"""The one type that every closed-form debiaser returns: a frozen affine map of row vectors.
+"""The type that closed-form debiasers return: a frozen affine map of row vectors.
 
 In factored form the map is ``x - (((x - centre) @ right.T) * scale) @ left.T``; where the factors would be
 wider than half the space it is the dense ``(x - centre) @ dense.T + centre``. A *vanished* vector is one that
@@ -8,114 +8,20 @@ the map sends to zero within rounding: it has no direction left, and is returned
 from __future__ import annotations
 
 import copy
-import math
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ...arrays import FloatArray, blocks, check_vectors, unit_rows
-from ...errors import InputError, OperatorError
-from ...fingerprints import fingerprint
-
-if TYPE_CHECKING:
-    from ...sources.encoders import Encoder
-    from .wrapped import WrappedEncoder
-
-F64 = NDArray[np.float64]
-BLOCK_ROWS = 65_536
-UNIT = "rows of unit length in; not renormalised after"
-
-
-@dataclass(frozen=True)
-class OperatorHeader:
-    """Where an operator comes from and what it promises; travels inside its file.
-
-    `normalisation` is the convention that `lam` depends on: lam = 1000 on unit rows is lam = 1.11 on rows of norm 30.
-    """
-
-    method: str
-    dim: int
-    rank: int
-    attribute: str = ""
-    subspace: str = ""
-    lam: float | None = None
-    seed: int | None = None
-    n_prompts: int = 0
-    n_pairs: int = 0
-    prompts: tuple[str, ...] = ()
-    pairs: tuple[tuple[str, str], ...] = ()
-    bank: Mapping[str, Any] = field(default_factory=dict)
-    encoder: Mapping[str, Any] = field(default_factory=dict)
-    normalisation: str = UNIT
-    guarantees: tuple[str, ...] = ()
-    singular_values: tuple[float, ...] = ()
-    pair_spectrum: tuple[float, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bank", MappingProxyType(dict(self.bank)))
-        object.__setattr__(self, "encoder", MappingProxyType(dict(self.encoder)))
-
-    def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy cannot be pickled
-        return (rebuild_header, (self.as_dict(),))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; an infinite `lam` is the text "inf"."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values["bank"], values["encoder"] = dict(self.bank), dict(self.encoder)
-        if self.lam == np.inf:
-            values["lam"] = "inf"
-        return values
-
-
-def rebuild_header(values: Mapping[str, Any]) -> OperatorHeader:
-    values = dict(values)
-    if values.get("lam") == "inf":
-        values["lam"] = np.inf
-    return OperatorHeader(**values)
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What an operator removes, how strongly, and what it costs.
-
-    Attributes
-    ----------
-    rank : int
-        Directions that are removed outright (the numerical rank of the prompts).
-    effective_rank : float
-        ``d - |P|_F^2``: the directions that are only shrunk are counted in part.
-    singular_values : array
-        Of the prompt matrix, as the rank rule saw it.
-    pair_spectrum, shrink : arrays
-        Eigenvalues ``mu_i`` of the pair matrix M above rounding, largest first, and the factor
-        ``1 / (1 + lam mu_i)`` by which the calibration shrinks each direction.
-    retained_norm, smallest_retained_norm : float or None
-        Mean and minimum of ``|operator(v)| / |v|`` over the given vectors.
-    leakage : float or None
-        Share of the spread between held-out prompts (as unit rows) that survives: 0 removed, 1 untouched.
-    """
-
-    rank: int
-    effective_rank: float
-    dim: int
-    storage: str
-    singular_values: FloatArray
-    pair_spectrum: FloatArray
-    shrink: FloatArray
-    retained_norm: float | None = None
-    smallest_retained_norm: float | None = None
-    leakage: float | None = None
+from ...errors import OperatorError
+from .base import F64, Operator, Space, frozen
+from .header import OperatorHeader
 
 
 @dataclass(frozen=True, eq=False)
-class LinearOperator:
+class LinearOperator(Operator):
     """A frozen affine map of row vectors, low-rank where that is cheaper than a matrix.
 
     Parameters
@@ -156,18 +62,18 @@ class LinearOperator:
     spectrum_source: Callable[[], F64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        left, right = _frozen(self.left, "left", 2, order="F"), _frozen(self.right, "right", 2)
+        left, right = frozen(self.left, "left", 2, order="F"), frozen(self.right, "right", 2)
         dim, rank = left.shape
         if right.shape != (rank, dim):
             raise OperatorError(f"left {left.shape} and right {right.shape} do not fit; expected [d, r] and [r, d].")
         centre = np.zeros(dim) if self.centre is None else self.centre
-        arrays = {"left": left, "right": right, "centre": _frozen(centre, "centre", 1)}
+        arrays = {"left": left, "right": right, "centre": frozen(centre, "centre", 1)}
         if self.scale is not None:
-            arrays["scale"] = _frozen(self.scale, "scale", 1)
+            arrays["scale"] = frozen(self.scale, "scale", 1)
         if self.tridiagonal is not None:
-            arrays["tridiagonal"] = _frozen(self.tridiagonal, "tridiagonal", 2)
+            arrays["tridiagonal"] = frozen(self.tridiagonal, "tridiagonal", 2)
         if self.dense is not None:
-            arrays["dense"] = _frozen(self.dense, "dense", 2, order="F")
+            arrays["dense"] = frozen(self.dense, "dense", 2, order="F")
         for name, shape in (
             ("centre", (dim,)),
             ("scale", (rank,)),
@@ -225,58 +131,11 @@ class LinearOperator:
         """Width of the vectors that the operator takes."""
         return len(self.left)
 
-    @property
-    def rank(self) -> int:
-        """Number of directions removed outright."""
-        return self.card.rank
-
-    @property
-    def card(self) -> OperatorHeader:
-        """The header, which is always there after construction."""
-        return cast(OperatorHeader, self.header)
-
-    @property
-    def fingerprint(self) -> str:
-        """Short name of the map and its provenance: the same for an operator and its saved copy."""
-        header = {name: value for name, value in self.card.as_dict().items() if name != "pair_spectrum"}
-        arrays = {name: fingerprint(np.ascontiguousarray(array).tobytes()) for name, array in self.arrays().items()}
-        return fingerprint({"header": header, "arrays": arrays})
-
     def arrays(self) -> dict[str, F64]:
         """The arrays that define the map, by name."""
         factors = ("centre", "left", "right", "scale", "tridiagonal")
         names = ("centre", "dense") if self.dense is not None else factors
         return {name: array for name in names if (array := getattr(self, name)) is not None}
-
-    def __call__(self, vectors: Any) -> Any:
-        """Apply to vectors ``[..., d]``, NumPy or torch; same dtype (and device) out, not renormalised.
-
-        A vector that vanishes comes back as exact zeros, never as rounding noise.
-
-        Raises
-        ------
-        InputError
-            Another width than the operator's, NaN or infinity, not numeric.
-        """
-        torch = sys.modules.get("torch")  # a tensor can only come from a torch that is loaded
-        if torch is not None and isinstance(vectors, torch.Tensor):
-            return self._apply_torch(vectors)
-        given = np.asarray(vectors)
-        if given.ndim == 0 or given.shape[-1] != self.dim:
-            raise InputError(f"vectors: shape {given.shape}; expected a last axis of {self.dim}, the operator's width.")
-        if given.size == 0:
-            return given.astype(given.dtype if given.dtype.kind == "f" else np.float64)
-        rows = check_vectors(given.reshape(-1, self.dim), dim=self.dim, zero_ok=True)
-        out_dtype = given.dtype if given.dtype.kind == "f" else rows.dtype
-        result = np.empty(rows.shape, out_dtype)
-        for block in blocks(len(rows), BLOCK_ROWS):
-            result[block] = self._apply_rows(rows[block], float(np.finfo(out_dtype).eps))
-        return result.reshape(given.shape)
-
-    def vanished(self, vectors: ArrayLike) -> NDArray[np.bool_]:
-        """Which vectors ``[n, d]`` the operator sends to zero although they are not zero themselves: bool ``[n]``."""
-        rows = np.atleast_2d(np.asarray(vectors))
-        return np.asarray(~np.any(self(rows), axis=-1) & np.any(rows, axis=-1))
 
     def matrix(self) -> F64:
         """The ``d x d`` linear part, float64: ``operator(v) == v @ matrix().T`` when the centre is zero."""
@@ -298,54 +157,16 @@ class LinearOperator:
 
     def pair_spectrum(self) -> F64:
         """Eigenvalues of the pair matrix ``M = D.T @ D / |S|`` above rounding, largest first (empty without pairs)."""
-        if self.spectrum_source is None:
-            return np.array(self.card.pair_spectrum, dtype=np.float64)
-        return self.spectrum_source()
-
-    def diagnose(self, vectors: ArrayLike | None = None, held_out: ArrayLike | None = None) -> Diagnosis:
-        """Rank, spectra, retained norm on `vectors` ``[n, d]`` and leakage to `held_out` prompts ``[m, d]``, m >= 2.
-
-        Examples
-        --------
-        >>> operator = LinearOperator(np.array([[1.0], [0.0], [0.0]]), np.array([[1.0, 0.0, 0.0]]))
-        >>> operator.diagnose(np.eye(3)).retained_norm
-        0.6666666666666666
-        """
-        spectrum = self.pair_spectrum()
-        lam = self.card.lam
-        with np.errstate(over="ignore"):
-            shrink = np.ones_like(spectrum) if lam is None else 1.0 / (1.0 + lam * spectrum)
-        retained = smallest = leakage = None
-        if vectors is not None:
-            rows = check_vectors(vectors, dim=self.dim).astype(np.float64)
-            ratio = np.linalg.norm(self(rows), axis=1) / np.linalg.norm(rows, axis=1)
-            retained, smallest = float(ratio.mean()), float(ratio.min())
-        if held_out is not None:
-            rows = unit_rows(check_vectors(held_out, "held_out", dim=self.dim, minimum=2)).astype(np.float64)
-            before = np.linalg.norm(rows - rows.mean(axis=0))
-            after = self(rows)
-            leakage = float(np.linalg.norm(after - after.mean(axis=0)) / before) if before else float("nan")
-        return Diagnosis(
-            rank=self.rank,
-            effective_rank=self.effective_rank,
-            dim=self.dim,
-            storage="factors" if self.dense is None else "dense",
-            singular_values=np.array(self.card.singular_values),
-            pair_spectrum=spectrum,
-            shrink=shrink,
-            retained_norm=retained,
-            smallest_retained_norm=smallest,
-            leakage=leakage,
-        )
+        return super().pair_spectrum() if self.spectrum_source is None else self.spectrum_source()
 
     def reweighted(
         self, header: OperatorHeader, *, scale: ArrayLike, tridiagonal: ArrayLike | None = None
     ) -> LinearOperator:
         """The operator with the same factors, shared and not checked again, and other weights between them."""
         rank = self.left.shape[1]
-        weights = {"scale": _frozen(scale, "scale", 1)}
+        weights = {"scale": frozen(scale, "scale", 1)}
         if tridiagonal is not None:
-            weights["tridiagonal"] = _frozen(tridiagonal, "tridiagonal", 2)
+            weights["tridiagonal"] = frozen(tridiagonal, "tridiagonal", 2)
         if self.dense is not None or any(array.shape[-1] != rank for array in weights.values()):
             raise OperatorError(f"expected weights for the {rank} factors of this operator.")
         twin = copy.copy(self)
@@ -353,56 +174,40 @@ class LinearOperator:
             object.__setattr__(twin, name, value)
         return twin
 
-    def described(self, **changes: Any) -> LinearOperator:
-        """The same map with header fields replaced (attribute, prompts, bank, encoder, notes ...)."""
-        twin = copy.copy(self)
-        object.__setattr__(twin, "header", replace(self.card, **changes))
-        return twin
+    @property
+    def affine(self) -> bool:
+        """Whether the map moves about a centre, so that it is not a matrix alone."""
+        return self.centre is not None and bool(self.centre.any())
 
-    def save(self, path: Path | str) -> None:
-        """Write one safetensors file, whole or not at all; see `operator_file.write_operator`."""
-        from .operator_file import write_operator
+    def linear(self) -> LinearOperator:
+        """The same matrix about zero: group means that were equal stay equal, but vectors move further.
 
-        write_operator(self, path)
-
-    @classmethod
-    def load(cls, path: Path | str) -> LinearOperator:
-        """Read an operator that `save` wrote; anything else raises OperatorError."""
-        from .operator_file import read_operator
-
-        return read_operator(path)
-
-    def wrap(self, encoder: Encoder, *, images: bool = False, allow_other_encoder: bool = False) -> WrappedEncoder:
-        """`encoder` with its text vectors (and its image vectors, if `images`) sent through this operator.
-
-        Raises
-        ------
-        OperatorError
-            The encoder has another width, or (unless `allow_other_encoder`) another card than the one fitted on.
+        An affine operator cannot be folded into the weights of a model that normalises afterwards; this one can.
         """
-        from .wrapped import wrap
+        twin = copy.copy(self)
+        object.__setattr__(twin, "centre", frozen(np.zeros(self.dim), "centre", 1))
+        return twin.described(notes=(*self.card.notes, "without its centre")) if self.affine else twin
 
-        return wrap(self, encoder, images=images, allow_other_encoder=allow_other_encoder)
+    def _storage(self) -> str:
+        return "factors" if self.dense is None else "dense"
 
-    def _apply_rows(self, rows: FloatArray, eps_out: float) -> FloatArray:
-        dtype = rows.dtype
-        centre = self.centre
-        moved = centre is not None and bool(centre.any())
-        base = rows - cast(F64, centre).astype(dtype) if moved else rows
+    def _map(self, rows: Any, space: Space) -> Any:
+        centre = space.array(cast(F64, self.centre)) if self.affine else None
+        base = rows if centre is None else rows - centre
         if self.dense is not None:
-            result = base @ self.dense.T.astype(dtype, copy=False)
-            if moved:
-                result += cast(F64, centre).astype(dtype)
-        else:
-            inner = self._between(base @ self.right.T.astype(dtype, copy=False))
-            result = inner @ self.left.T.astype(dtype, copy=False)
-            np.subtract(rows, result, out=result)
-        limit = _vanishing(float(np.finfo(dtype).eps), eps_out, self.dim)
-        square = np.einsum("ij,ij->i", result, result)
-        result[square <= limit**2 * np.einsum("ij,ij->i", rows, rows)] = 0.0
-        return np.asarray(result)
+            result = base @ space.array(self.dense).T
+            return result if centre is None else result + centre
+        inner = base @ space.array(self.right).T
+        if space.lib is np:
+            inner = self._between(inner)
+        elif self.tridiagonal is not None:
+            inner = inner @ space.array(self._between(np.eye(len(self.right))))
+        elif self.scale is not None:
+            inner = inner * space.array(self.scale)
+        result = inner @ space.array(self.left).T
+        return np.subtract(rows, result, out=result) if space.lib is np else rows - result
 
-    def _between(self, inner: FloatArray) -> FloatArray:
+    def _between(self, inner: Any) -> Any:
         """What stands between the factors, applied to rows ``[n, r]``."""
         if self.tridiagonal is not None:
             from scipy.linalg import solveh_banded
@@ -412,55 +217,3 @@ class LinearOperator:
         if self.scale is not None:
             inner = inner * self.scale.astype(inner.dtype, copy=False)
         return inner
-
-    def _apply_torch(self, vectors: Any) -> Any:
-        torch = sys.modules["torch"]
-        if vectors.ndim == 0 or vectors.shape[-1] != self.dim:
-            raise InputError(
-                f"vectors: shape {tuple(vectors.shape)}; expected a last axis of {self.dim}, the operator's width."
-            )
-        if not vectors.dtype.is_floating_point:
-            raise InputError(f"vectors: dtype {vectors.dtype}; expected a floating dtype.")
-        if not bool(torch.isfinite(vectors).all()):
-            raise InputError("vectors: NaN or infinity. Drop or re-encode these rows.")
-        dtype = torch.float64 if vectors.dtype == torch.float64 else torch.float32
-        numpy_dtype = np.float64 if dtype == torch.float64 else np.float32
-
-        def tensor(array: FloatArray) -> Any:
-            return torch.from_numpy(np.array(array, numpy_dtype)).to(vectors.device)
-
-        rows = vectors.to(dtype)
-        base = rows - tensor(cast(F64, self.centre))
-        if self.dense is not None:
-            result = base @ tensor(self.dense).T + tensor(cast(F64, self.centre))
-        else:
-            inner = base @ tensor(self.right).T
-            if self.tridiagonal is not None:
-                inner = inner @ tensor(self._between(np.eye(len(self.right))))
-            elif self.scale is not None:
-                inner = inner * tensor(self.scale)
-            result = rows - inner @ tensor(self.left).T
-        limit = _vanishing(torch.finfo(dtype).eps, torch.finfo(vectors.dtype).eps, self.dim)
-        with torch.no_grad():
-            zero = result.norm(dim=-1, keepdim=True) <= limit * rows.norm(dim=-1, keepdim=True)
-        return result.masked_fill(zero, 0.0).to(vectors.dtype)
-
-
-def _vanishing(eps_compute: float, eps_given: float, dim: int) -> float:
-    # Below this share of its length, what is left of a vector is the rounding of the product or of the input itself.
-    return max(8.0 * eps_compute * math.sqrt(dim), eps_given)
-
-
-def _frozen(array: ArrayLike, name: str, ndim: int, order: Literal["C", "F"] = "C") -> F64:
-    # One layout per array, so that a loaded operator adds in the order of the one that was saved.
-    given = np.asarray(array)
-    if given.dtype.kind not in "fiu" or given.ndim != ndim:
-        raise OperatorError(f"{name}: {given.dtype} array with {given.ndim} axes; expected float with {ndim}.")
-    ready = given.dtype == np.float64 and given.flags.owndata and not given.flags.writeable
-    contiguous = given.flags.c_contiguous if order == "C" else given.flags.f_contiguous
-    if not (ready and contiguous):
-        given = np.array(given, dtype=np.float64, order=order)
-    if not np.isfinite(given).all():
-        raise OperatorError(f"{name}: holds NaN or infinity; an operator must be finite.")
-    given.setflags(write=False)
-    return given

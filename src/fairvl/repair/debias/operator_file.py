@@ -12,26 +12,39 @@ import numpy as np
 from ...atomic import write_atomic
 from ...errors import FairVLError, OperatorError
 from ...fingerprints import canonical_json, fingerprint
-from .operator import LinearOperator, OperatorHeader, rebuild_header
+from .base import Operator
+from .bypass import BypassOperator
+from .circle import CircleOperator
+from .equalisation import EqualisingOperator
+from .header import OperatorHeader, rebuild_header
+from .operator import LinearOperator
 
 FORMAT = 1
 KEY = "fairvl_operator"  # the only metadata key: with several, safetensors writes them in no fixed order
 LARGEST_FILE = 4 << 30
 
 
-def write_operator(operator: LinearOperator, path: Path | str) -> None:
+def write_operator(operator: Operator, path: Path | str) -> None:
     """Write `operator` atomically: float64 arrays, the header (spectra included), the format version, a checksum."""
     from safetensors.numpy import save
 
     header = operator.card.as_dict()
     header["pair_spectrum"] = operator.pair_spectrum().tolist()
-    body = {"format": FORMAT, "header": header, "fingerprint": operator.fingerprint}
+    body = {"format": FORMAT, "header": header, "fingerprint": operator.fingerprint} | _kind(operator)
     body["checksum"] = fingerprint(body)
     arrays = {name: np.ascontiguousarray(array) for name, array in operator.arrays().items()}
     write_atomic(path, save(arrays, metadata={KEY: canonical_json(body)}))
 
 
-def read_operator(path: Path | str) -> LinearOperator:
+def _kind(operator: Operator) -> dict[str, Any]:
+    """What the header cannot say: the class, and the headers of the operators inside."""
+    if isinstance(operator, BypassOperator):
+        return {"kind": "bypass", "inner": {"header": operator.inner.card.as_dict()} | _kind(operator.inner)}
+    kinds = {CircleOperator: "circle", EqualisingOperator: "equalising"}
+    return {"kind": kinds[type(operator)]} if type(operator) in kinds else {}
+
+
+def read_operator(path: Path | str) -> Operator:
     """Read a file of `write_operator`.
 
     Raises
@@ -44,7 +57,7 @@ def read_operator(path: Path | str) -> LinearOperator:
     body = _read_body(metadata, path)
     try:
         header = _read_header(body["header"])
-        operator = _build(arrays, header)
+        operator = _built(body, arrays, header)
     except OperatorError as error:
         raise OperatorError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, FairVLError) as error:
@@ -107,15 +120,42 @@ def _read_header(values: dict[str, Any]) -> OperatorHeader:
     return header
 
 
-def _build(arrays: dict[str, np.ndarray[Any, Any]], header: OperatorHeader) -> LinearOperator:
+def _built(body: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]], header: OperatorHeader) -> Operator:
+    kind = body.get("kind", "linear")
+    if kind == "linear":
+        return _linear(arrays, header)
+    _all_doubles(arrays)
+    if kind == "circle":
+        return CircleOperator(**arrays, header=header)
+    if kind == "equalising":
+        whole = {name: arrays[name].astype(np.int64) for name in ("attribute", "nearest")}
+        return EqualisingOperator(
+            arrays["references"], arrays["members"], whole["attribute"], int(whole["nearest"][0]), header
+        )
+    if kind == "bypass":
+        inner = body["inner"]
+        nested = {name.removeprefix("inner."): array for name, array in arrays.items() if name.startswith("inner.")}
+        low, high = arrays["band"].tolist()
+        return BypassOperator(
+            _built(inner, nested, _read_header(inner["header"])),
+            arrays["functional"], arrays["centre"], arrays["whiten"], low, high, header,
+        )  # fmt: skip
+    raise OperatorError(f"operator kind {kind!r}; this version of fairvl knows linear, circle, equalising and bypass.")
+
+
+def _all_doubles(arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+    for name, array in arrays.items():
+        if array.dtype != np.float64:
+            raise OperatorError(f"{name}: dtype {array.dtype}; expected float64.")
+
+
+def _linear(arrays: dict[str, np.ndarray[Any, Any]], header: OperatorHeader) -> LinearOperator:
     expected = {"centre", "dense"} if "dense" in arrays else {"centre", "left", "right"}
     if not expected <= set(arrays) <= expected | ({"scale", "tridiagonal"} if "left" in arrays else set()):
         raise OperatorError(
             f"arrays {sorted(arrays)}; expected centre with left and right (and weights), or with dense."
         )
-    for name, array in arrays.items():
-        if array.dtype != np.float64:
-            raise OperatorError(f"{name}: dtype {array.dtype}; expected float64.")
+    _all_doubles(arrays)
     if "dense" in arrays:
         return LinearOperator.from_matrix(arrays["dense"], arrays["centre"], header=header)
     return LinearOperator(

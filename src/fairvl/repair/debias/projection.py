@@ -12,7 +12,7 @@ arXiv 2302.00070, sections 4.1 and 4.2. P is neither symmetric nor idempotent in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,7 +22,9 @@ from scipy.linalg import blas, lapack, solve_triangular
 
 from ...arrays import check_vectors
 from ...errors import InputError
-from .operator import F64, LinearOperator, OperatorHeader
+from .base import F64
+from .header import OperatorHeader
+from .operator import LinearOperator
 
 SUBSPACES = ("span", "centred", "pairs")
 UNIT_SLACK = 1e-6
@@ -203,6 +205,81 @@ def random_control(operator: LinearOperator, seed: int | np.random.Generator = 0
     3
     """
     return random_projection(operator.dim, max(1, round(operator.effective_rank)), seed)
+
+
+def joint_basis(parts: Sequence[ArrayLike]) -> F64:
+    """Orthonormal basis ``[r, d]`` of the span of all rows of all `parts`; their order does not matter.
+
+    Removing it treats several attributes at once. Removing one after the other is something else: it depends on the
+    order, and the first may come back.
+
+    Examples
+    --------
+    >>> joint_basis([[[2.0, 0.0, 0.0]], [[1.0, 1.0, 0.0]]]).shape
+    (2, 3)
+    """
+    bases = []
+    for part in parts:
+        rows = np.atleast_2d(np.asarray(part, dtype=np.float64))
+        values, basis = _thin_svd(rows)
+        rounding = max(rows.shape) * float(np.finfo(np.float64).eps)
+        keep = values > max(rounding * values[0], rounding)
+        if not keep.any():
+            raise InputError("the groups do not differ, so no direction is left to remove. Check their prompts.")
+        bases.append(basis[keep])
+    if len(bases) == 1:
+        return np.ascontiguousarray(bases[0])
+    values, basis = _thin_svd(np.concatenate(bases))
+    return np.ascontiguousarray(basis[values > max(basis.shape) * np.finfo(np.float64).eps * values[0]])
+
+
+def remove_basis(basis: F64, header: OperatorHeader) -> LinearOperator:
+    """``I - basis.T @ basis`` for an orthonormal basis ``[r, d]``."""
+    return _orthogonal(basis, header)
+
+
+def join(*operators: LinearOperator) -> LinearOperator:
+    """One projection that removes all that several projections remove: the join of their removed subspaces.
+
+    ``join(a, b)`` equals ``join(b, a)`` and ``join(a, a)`` equals ``a``; the product of the two matrices has neither
+    property.
+
+    Raises
+    ------
+    InputError
+        An operator that is not an orthogonal projection (a calibrated one, say): fit those jointly instead.
+
+    Examples
+    --------
+    >>> first, second = (OrthogonalProjection().fit(np.eye(4)[[i]]) for i in (0, 2))
+    >>> join(first, second).rank
+    2
+    """
+    if not operators:
+        raise InputError("join() of no operators; expected at least one.")
+    dims = {operator.dim for operator in operators}
+    if len(dims) > 1:
+        raise InputError(f"join of operators of widths {sorted(dims)}; expected one width.")
+    parts = []
+    for operator in operators:
+        matrix = operator.matrix()
+        if operator.affine or abs(matrix @ matrix - matrix).max() > 1e-8 or abs(matrix - matrix.T).max() > 1e-8:
+            raise InputError(
+                f"join: the {operator.card.method} operator is no orthogonal projection, so it removes no subspace "
+                "outright. Fit several attributes together: debias(attribute=[...]), or a mapping of labels."
+            )
+        parts.append(np.eye(operator.dim) - matrix if operator.dense is not None else operator.right)
+    basis = joint_basis(parts)
+    cards = [operator.card for operator in operators]
+    header = OperatorHeader(
+        method="joint",
+        dim=operators[0].dim,
+        rank=len(basis),
+        attribute=", ".join(dict.fromkeys(card.attribute for card in cards if card.attribute)),
+        encoder=cards[0].encoder if all(card.encoder == cards[0].encoder for card in cards) else {},
+        guarantees=("orthogonal to all that its parts remove", "symmetric", "idempotent"),
+    )
+    return _orthogonal(basis, header)
 
 
 @dataclass(frozen=True)

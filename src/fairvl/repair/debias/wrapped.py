@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import OperatorError
-from .operator import LinearOperator
+from .base import Operator
 
 if TYPE_CHECKING:
     from ...sources.encoders import Encoder, EncoderCard
@@ -30,7 +30,7 @@ class WrappedEncoder:
     A text that lies in the removed subspace becomes a zero vector: it is listed in `vanished` and warned about once.
     """
 
-    def __init__(self, operator: LinearOperator, encoder: Encoder, *, images: bool) -> None:
+    def __init__(self, operator: Operator, encoder: Encoder, *, images: bool) -> None:
         self.operator = operator
         self.encoder = encoder
         self.images = images
@@ -104,8 +104,8 @@ class WrappedEncoder:
             )
 
 
-def wrap(operator: LinearOperator, encoder: Encoder, *, images: bool, allow_other_encoder: bool) -> WrappedEncoder:
-    """`LinearOperator.wrap`, as a function."""
+def wrap(operator: Operator, encoder: Encoder, *, images: bool, allow_other_encoder: bool) -> WrappedEncoder:
+    """`Operator.wrap`, as a function."""
     card = encoder.card
     if card.dim != operator.dim:
         raise OperatorError(
