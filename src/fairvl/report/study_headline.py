@@ -42,7 +42,8 @@ def study_headline(comparison: Comparison) -> Headline:
         said = f"{differ} of {told} published numbers that can be recomputed differ from what their own cells give"
         detail = f"of {told} that can be recomputed, {len(checked)} in all"
         cards.append(Card("Published numbers that differ", f"{differ}", detail, "bad" if differ else "good"))
-        sentences.append(f"{said}.")
+        if text:
+            sentences.append(f"{said}.")
         text = text or said
     if noted := rows_of(run, "warning"):
         sentences.append(f"{plural(len(noted), 'warning')} about the design: read them before the numbers.")
