@@ -318,6 +318,19 @@ def test_the_command_writes_everything_and_says_its_warnings(tmp_path):
     assert "no such file" in missing.output
 
 
+def test_published_numbers_stand_beside_ours_and_a_wrong_folder_is_refused(tmp_path):
+    with pytest.raises(FairVLError, match="expected at least one"):
+        study(Findings(population()), claims=tmp_path, **QUICK)
+    topics = ("Insect-Flower", "Instrument-Weapon", "Race", "Gender", "Age")
+    orders = ("all image", "all text", "image as target", "text as target")
+    names, kinds = zip(*[(topic, order) for topic in topics for order in orders], strict=True)
+    cells = {"cat": names, "order": kinds, "m": [0.3] * 20, "sd": [0.5] * 20, "n": [131] * 20}
+    write_csv(tmp_path / "paper_cells_nrc_oasis.csv", cells)
+    found = study(Findings(population()), claims=tmp_path, **QUICK)
+    assert found.where(metric="claim")
+    assert len(found) == len(study(Findings(population()), **QUICK)) + len(found.where(metric="claim"))
+
+
 def test_every_refusal_is_an_error_of_the_package():
     with pytest.raises(FairVLError):
         study(Findings([]))

@@ -286,14 +286,15 @@ def sweep(
     help="Random effects of model and test; robust errors; permuted labels; or the published mixed model.",
 )
 @click.option("--cluster", metavar="COLUMN", help="Covariate whose models are resampled together.")
+@click.option("--claims", type=_folder, help="Folder of the published study's tables, to check and to stand beside.")
 @click.option("--permutations", type=click.IntRange(0), default=999, show_default=True, help="0 for none.")
 @click.option("-o", "--out", type=_folder, required=True, help="Folder of findings, table (study.csv) and report.")
 @_uncertainty
 @_json
 def study(
     results: Sequence[Path], models: Path | None, performance: Path | None, factors: str | None,
-    reference: Sequence[str], estimator: str, cluster: str | None, permutations: int, out: Path, draws: int,
-    level: float, seed: int, as_json: bool,
+    reference: Sequence[str], estimator: str, cluster: str | None, claims: Path | None, permutations: int, out: Path,
+    draws: int, level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Which factor of the models goes with bias, by modality, and how bias goes with performance.
 
@@ -304,7 +305,7 @@ def study(
     options: dict[str, Any] = {"estimator": estimator, "reference": _references(reference)}
     findings = run(
         list(results), models=models, performance=performance, factors=factors.split(",") if factors else None,
-        cluster=cluster, permutations=permutations, draws=draws, level=level, seed=seed, **options,
+        cluster=cluster, permutations=permutations, draws=draws, level=level, seed=seed, claims=claims, **options,
     )  # fmt: skip
     for found in findings.where(metric="warning"):
         click.echo(f"warning: {found.note}", err=True)

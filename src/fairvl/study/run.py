@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -43,6 +44,7 @@ def study(
     permutations: int = 999,
     level: float = 0.95,
     seed: int = 0,
+    claims: Path | str | None = None,
 ) -> Findings:
     """Explain bias across models: which factor goes with it, how modality matters, how it goes with performance.
 
@@ -73,6 +75,9 @@ def study(
         Bootstrap draws; permutations (0 for none).
     level : float
     seed : int
+    claims : path, optional
+        Folder of a published study's tables; its printed numbers are checked against them and stand beside ours
+        (`fairvl.study.claims`).
 
     Returns
     -------
@@ -107,6 +112,7 @@ def study(
     (True, True)
     """
     _check_settings(estimator, draws, permutations, level)
+    published = _published(claims)  # before the work, so that a wrong folder costs nothing
     table = read_results(results, models=models, performance=performance)
     rows: list[Finding] = []
     table = _usable(table, rows)
@@ -128,7 +134,16 @@ def study(
     placed = Findings(unique, head).with_columns(
         suite=table.suite, suite_version=table.suite_version, config_hash=fingerprint(head)
     )
-    return placed
+    return Findings([*placed, *published], head)
+
+
+def _published(claims: Path | str | None) -> Findings:
+    """The printed numbers of a published study, checked; none when no folder was given."""
+    if claims is None:
+        return Findings()
+    from .claims import check_published
+
+    return check_published(claims)
 
 
 def _of_scope(
