@@ -1,0 +1,102 @@
+"""The lossless filter: an upper bound of every cosine from a few coordinates.
+
+With orthonormal axes V, a unit row is x = V p + r, and cos(x, y) = p_x p_y + r_x r_y <= p_x p_y + |r_x| |r_y|
+(Cauchy-Schwarz). With |r| as one more coordinate the bound is itself a product of m + 1 numbers, so one small matrix
+product rules pairs out. All roundings are added to the bound; no pair above the threshold is ever lost.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .rows import Floats, Rows
+
+UNIT = 2.0**-24  # relative rounding of float32
+MEASURES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+LEAST_ROWS = 1500  # below, the product itself is a matter of milliseconds
+SAMPLED_AXES = 4096
+SAMPLED_PAIRS = 384
+# What a pair costs beside its multiplications, and what a full check of one pair costs, both in multiplications.
+PAIR_COST, CHECK_COST = 30.0, 60.0
+LENGTH = 1.0 + 2.5e-3  # longest row that still counts as a unit row
+
+
+def product_error(dim: int) -> float:
+    """Rigorous bound of the error of a float32 product of two unit rows, rounding of the rows to float32 included."""
+    return (dim + 4) * UNIT / (1 - (dim + 4) * UNIT) * LENGTH**2
+
+
+def principal_axes(rows: Rows) -> NDArray[np.float32]:
+    """Orthonormal columns ``float32 [d, d]``, those that carry most of the rows first; from a sample of the rows."""
+    step = max(1, math.ceil(len(rows) / SAMPLED_AXES))
+    sample = np.asarray(rows[::step], dtype=np.float32)
+    _, axes = np.linalg.eigh((sample.T @ sample).astype(np.float64))
+    return np.ascontiguousarray(axes[:, ::-1], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Short vectors ``float32 [n, m + 1]`` whose products are upper bounds of cosines, up to `slack`."""
+
+    short: NDArray[np.float32]
+    slack: float
+
+
+def bounded(rows: NDArray[np.float32], axes: NDArray[np.float32], m: int) -> Bounded:
+    """The first `m` coordinates of every row along `axes`, and the length of the rest."""
+    dim = rows.shape[1]
+    rotation = math.sqrt(m) * (product_error(dim) + 2 * UNIT)  # of the coordinates, as a vector
+    short = np.empty((len(rows), m + 1), np.float32)
+    np.matmul(rows, axes[:, :m], out=short[:, :m])
+    short[:, m] = rest_lengths(short[:, :m], _squares(rows), rotation)
+    slack = 2 * rotation * LENGTH + rotation**2 + product_error(m + 1) * 2
+    return Bounded(short, slack)
+
+
+def rest_lengths(coordinates: NDArray[np.float32], squares: Floats, rotation: float) -> NDArray[np.float32]:
+    kept = _squares(coordinates)
+    rest = np.sqrt(np.maximum(0.0, squares - kept) + 2 * rotation * LENGTH + rotation**2)
+    return np.asarray(rest * (1 + 2 * UNIT), dtype=np.float32)
+
+
+def chosen_measure(rows: NDArray[np.float32], axes: NDArray[np.float32], threshold: float) -> int:
+    """How many coordinates to keep for these rows, 0 where the full product is the cheaper way.
+
+    The share of pairs that a bound leaves is counted on all pairs of an even sample.
+    """
+    n, dim = rows.shape
+    if n < LEAST_ROWS:
+        return 0
+    sample = rows[:: max(1, n // SAMPLED_PAIRS)]
+    coordinates = sample @ axes
+    squares = _squares(sample)
+    gram = np.zeros((len(sample), len(sample)), np.float32)
+    upper = np.triu_indices(len(sample), 1)
+    full = (sample @ sample.T)[upper]
+    base = CHECK_COST * dim * float((full > threshold).mean())
+    best, cost = 0, 0.85 * (dim + PAIR_COST + base)
+    done = 0
+    for m in MEASURES:
+        if m >= dim:
+            break
+        rotation = math.sqrt(m) * (product_error(dim) + 2 * UNIT)
+        part = coordinates[:, done:m]
+        gram += part @ part.T
+        done = m
+        rest = rest_lengths(coordinates[:, :m], squares, rotation)
+        share = float(((gram + np.outer(rest, rest))[upper] > threshold).mean())
+        shared = 2.0 * dim * m / n  # the rotation, per pair
+        mine = m + 1 + PAIR_COST + CHECK_COST * dim * share + shared
+        if mine < cost:
+            best, cost = m, mine
+    return best
+
+
+def _squares(rows: NDArray[np.float32]) -> Floats:
+    squares: Any = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    return np.asarray(squares, dtype=np.float64)

@@ -1,0 +1,82 @@
+"""What a policy decided: which rows are kept, and for every dropped row why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ledger import Ledger
+from .rows import Floats, Ints
+
+REASONS = ("unique", "chosen", "duplicate", "exact duplicate", "trimmed to size", "refilled to size")
+UNIQUE, CHOSEN, DUPLICATE, EXACT, TRIMMED, REFILLED = range(len(REASONS))
+
+
+@dataclass(frozen=True)
+class KeepList:
+    """Rows to keep, and the reason for each.
+
+    Attributes
+    ----------
+    kept : bool [n]
+    witness : int64 [n]
+        Of a dropped row the row that it duplicates, -1 of a kept row or one trimmed to size. Under ``semdedup`` the
+        witness itself may have been dropped; under the other policies it is kept.
+    similarity : float64 [n]
+        Cosine with the witness, NaN without one.
+    reasons : int8 [n]
+        Index into `REASONS`; `reason` gives the words.
+    policy : str
+    threshold : float
+        Duplicates are pairs with a cosine above it.
+    requested : float or None
+        The share that was asked for, when one was.
+    ledger : Ledger or None
+        Concept scores of what is kept, when there are concepts.
+    settings : mapping
+        Everything else that decided.
+    """
+
+    kept: NDArray[np.bool_]
+    witness: Ints
+    similarity: Floats
+    reasons: NDArray[np.int8]
+    policy: str
+    threshold: float
+    requested: float | None = None
+    ledger: Ledger | None = None
+    ids: Any = field(default=None, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    @property
+    def reason(self) -> NDArray[np.str_]:
+        """The reason of every row, in words."""
+        return np.array(REASONS)[self.reasons]
+
+    @property
+    def reached(self) -> float:
+        """Share of rows that is kept."""
+        return float(self.kept.mean()) if len(self.kept) else 0.0
+
+    @property
+    def kept_ids(self) -> tuple[Any, ...]:
+        """Ids of kept rows (row numbers where there are none), in row order."""
+        rows = np.flatnonzero(self.kept)
+        return tuple(rows.tolist()) if self.ids is None else tuple(np.asarray(self.ids)[rows].tolist())
+
+    def describe(self) -> str:
+        """Policy, size and reasons in one line."""
+        counts = np.bincount(self.reasons, minlength=len(REASONS))
+        parts = ", ".join(f"{name} {count}" for name, count in zip(REASONS, counts, strict=True) if count)
+        asked = "" if self.requested is None else f" (asked for {self.requested:.1%})"
+        return (
+            f"{self.policy} at cosine {self.threshold:.6g}: {int(self.kept.sum())} of {len(self)} kept, "
+            f"{self.reached:.1%}{asked}; {parts}"
+        )

@@ -1,0 +1,257 @@
+"""Choosing what stays: one function over the lists of the pass, for every policy, threshold and size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import InputError
+from ...stats.shares import Target
+from . import rules
+from .concepts import as_scores, target_shares
+from .fair import Concepts, fair, fairdedup
+from .graph import Graph, graph_of
+from .keeplist import CHOSEN, DUPLICATE, EXACT, REFILLED, TRIMMED, UNIQUE, KeepList
+from .ledger import Ledger
+from .neighbours import Neighbours
+from .rows import Floats, Ints, dots, mean_direction, similarity_to
+from .size import even_out, monotone_threshold, nearest_threshold
+
+POLICIES = ("fair", "semdedup", "fairdedup", "quality", "random")
+TargetLike: TypeAlias = "Target | str | Mapping[Any, float] | ArrayLike"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a policy needs beside the graph."""
+
+    policy: str
+    rank: Ints
+    concepts: Concepts | None
+    ledger: str
+    options: Mapping[str, Any]
+    start: Ledger | None = None
+
+    def stands(self, graph: Graph) -> tuple[Ints, Ledger | None]:
+        """The row that stands for every row, and the ledger of what is kept."""
+        if self.policy == "semdedup":
+            return rules.semdedup(graph, self.rank), None
+        if self.concepts is not None and self.policy == "fair":
+            return fair(graph, self.rank, self.concepts, ledger=self.ledger, start=self.start, **self.options)
+        if self.policy == "fairdedup":
+            assert self.concepts is not None
+            return fairdedup(graph, self.rank, self.concepts, ledger=self.ledger, start=self.start, **self.options)
+        return rules.independent_set(graph, self.rank), None
+
+
+def select(
+    neighbours: Neighbours,
+    *,
+    policy: str = "fair",
+    threshold: float | None = None,
+    keep: float | None = None,
+    centroid: ArrayLike | None = None,
+    similarity: ArrayLike | None = None,
+    concepts: Any = None,
+    relevant: ArrayLike | None = None,
+    target: TargetLike = "population",
+    ledger: str = "cluster",
+    start: Ledger | None = None,
+    quality: ArrayLike | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> KeepList:
+    """Decide which rows stay.
+
+    Parameters
+    ----------
+    neighbours : Neighbours
+    policy
+        "fair" (default): maximal independent set that brings the kept rows towards `target`; no two kept rows are
+        duplicates and every dropped row has a kept duplicate. Without `concepts` it keeps the first in order.
+        "semdedup": the published rule. "fairdedup": the published rule of that name, see `fairdedup` for its options.
+        "quality": the independent set that takes rows with the highest `quality` first. "random": the one that takes
+        rows in an order drawn from `seed`.
+    threshold : float, optional
+        Duplicates are pairs with a cosine strictly above it; default that of the pass. For "at or above" t pass
+        ``np.nextafter(t, 0)``: similarities are compared in float64.
+    keep : float, optional
+        Share of rows to keep, instead of a threshold: the threshold that comes nearest is searched, and what is then
+        left over or lacking is trimmed or refilled (reasons of their own).
+    centroid : (d,) or (k, d) array, optional
+        Centroid of the cluster, or one per cluster code. Rows farthest from it come first, in float64, ties by id or
+        position. Default: the mean direction of each cluster.
+    similarity : (n,) array, optional
+        Similarity of every row to its centroid, instead of `centroid`.
+    concepts : (n, p) array, GroupCodes or labels, optional
+        Concept scores; rows without a label (missing) are not relevant.
+    relevant : (n,) bool, optional
+        Rows that the concepts apply to. Default: all rows, of labels those that have one.
+    target
+        "population" (shares among all rows given), "uniform", shares per label, or an array ``[p]``.
+    ledger : "cluster", "rounds(n)" or "global"
+        Whether every cluster starts from nothing, from what was kept before its round, or from everything before it.
+    quality : (n,) array
+        For "quality"; higher is better, NaN comes last.
+
+    Returns
+    -------
+    KeepList
+
+    Raises
+    ------
+    InputError
+        Unknown policy or option, missing inputs, a size that this pass cannot reach.
+
+    Examples
+    --------
+    >>> from fairvl.repair.dedup import neighbours
+    >>> found = neighbours([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], threshold=0.7)
+    >>> select(found, concepts=["woman", "man", "man"], target="uniform").reason.tolist()
+    ['chosen', 'duplicate', 'unique']
+    """
+    if policy not in POLICIES:
+        raise InputError(f"policy={policy!r}; expected one of {', '.join(POLICIES)}.")
+    if keep is not None and threshold is not None:
+        raise InputError("both keep= and threshold= are given; expected one of them.")
+    n = len(neighbours)
+    given = None if concepts is None else _concepts(concepts, relevant, target, n)
+    if policy == "fairdedup" and given is None:
+        raise InputError("policy='fairdedup' needs concepts= [n, p].")
+    rank = _rank(neighbours, policy, centroid, similarity, quality, seed)
+    plan = Plan(policy, rank, given, ledger, options, start)
+    try:
+        if keep is None:
+            return decide(neighbours, plan, threshold)
+        return decide_size(neighbours, plan, keep)
+    except TypeError as error:
+        if options and "keyword" in str(error):
+            raise InputError(f"policy {policy!r}: {error}. See the options of that policy.") from error
+        raise
+
+
+def decide(neighbours: Neighbours, plan: Plan, threshold: float | None) -> KeepList:
+    """The keep list of a plan at one threshold."""
+    graph = graph_of(neighbours, threshold)
+    stands, ledger = plan.stands(graph)
+    level = neighbours.threshold if threshold is None else float(threshold)
+    n = len(neighbours)
+    kept = stands == np.arange(n)
+    dropped = np.flatnonzero(~kept)
+    similarity = np.full(n, np.nan)
+    same = graph.node[dropped] == graph.node[stands[dropped]]
+    similarity[dropped[same]] = 1.0
+    rest = dropped[~same]
+    similarity[rest] = dots(neighbours.vectors, rest, stands[rest])
+    reasons = np.full(n, UNIQUE, np.int8)
+    crowded = (graph.degrees > 0) | (np.diff(graph.starts) > 1)
+    reasons[kept & crowded[graph.node]] = CHOSEN
+    reasons[rest], reasons[dropped[same]] = DUPLICATE, EXACT
+    if plan.concepts is not None and ledger is None:
+        ledger = Ledger.of(plan.concepts.scores[kept], plan.concepts.relevant[kept])
+    settings = {"ledger": plan.ledger, **plan.options}
+    witness = np.where(kept, -1, stands)
+    return KeepList(kept, witness, similarity, reasons, plan.policy, level, None, ledger, neighbours.ids, settings)
+
+
+def decide_size(neighbours: Neighbours, plan: Plan, keep: float) -> KeepList:
+    """The keep list of a plan at the size asked for."""
+    if not 0 < keep <= 1:
+        raise InputError(f"keep={keep}; expected a share above 0 and up to 1.")
+    n = len(neighbours)
+    wanted = max(1, round(keep * n))
+
+    def kept_at(threshold: float) -> int:
+        stands, _ = plan.stands(graph_of(neighbours, threshold))
+        return int((stands == np.arange(n)).sum())
+
+    if plan.policy == "semdedup":
+        level = monotone_threshold(neighbours, plan.rank, wanted)
+    else:
+        level = nearest_threshold(neighbours.threshold, wanted, kept_at, n)
+    result = decide(neighbours, plan, level)
+    change = wanted - int(result.kept.sum())
+    rows = even_out(result.kept, change, plan.rank, plan.concepts)
+    kept, reasons = result.kept.copy(), result.reasons.copy()
+    witness, similarity = result.witness.copy(), result.similarity.copy()
+    kept[rows] = change > 0
+    reasons[rows] = REFILLED if change > 0 else TRIMMED
+    witness[rows], similarity[rows] = -1, np.nan
+    orphans = np.flatnonzero((witness >= 0) & ~kept[witness]) if plan.policy != "semdedup" else rows[:0]
+    settings = {**result.settings, "orphans": len(orphans)}
+    ledger = result.ledger
+    if plan.concepts is not None:
+        ledger = Ledger.of(plan.concepts.scores[kept], plan.concepts.relevant[kept])
+    return KeepList(kept, witness, similarity, reasons, plan.policy, level, keep, ledger, neighbours.ids, settings)
+
+
+def _rank(
+    neighbours: Neighbours,
+    policy: str,
+    centroid: ArrayLike | None,
+    similarity: ArrayLike | None,
+    quality: ArrayLike | None,
+    seed: int,
+) -> Ints:
+    n = len(neighbours)
+    if policy == "random":
+        keys = np.random.default_rng(seed).permutation(n)
+        return rules.ranked((keys[neighbours.order],), neighbours.order)
+    if policy == "quality":
+        if quality is None:
+            raise InputError("policy='quality' needs quality= [n], for example a metadata column.")
+        values = _numbers(quality, n, "quality")
+        return rules.ranked((-np.where(np.isnan(values), -np.inf, values),), neighbours.order)
+    if similarity is not None:
+        return rules.ranked((_numbers(similarity, n, "similarity"),), neighbours.order)
+    return rules.ranked((centroid_similarity(neighbours.vectors, neighbours.clusters, centroid),), neighbours.order)
+
+
+def centroid_similarity(vectors: NDArray[Any], clusters: Ints, centroid: ArrayLike | None = None) -> Floats:
+    """Float64 similarity of every row to the centroid of its cluster (default: the mean direction)."""
+    given = None if centroid is None else np.atleast_2d(np.asarray(centroid, dtype=np.float64))
+    codes = np.unique(clusters)
+    if given is not None and (
+        given.shape[1] != vectors.shape[1]
+        or not np.isfinite(given).all()
+        or (len(given) > 1 and len(codes) and int(codes.max()) >= len(given))
+        or (len(given) == 1 and len(codes) > 1)
+    ):
+        raise InputError(
+            f"centroid of shape {given.shape}; expected [{vectors.shape[1]}] for one cluster, or one finite row per "
+            "cluster code."
+        )
+    result = np.empty(len(clusters))
+    for code in codes.tolist():
+        mine = np.flatnonzero(clusters == code) if len(codes) > 1 else np.arange(len(clusters))
+        rows = vectors[mine] if len(codes) > 1 else vectors
+        centre = mean_direction(rows) if given is None else given[code if len(given) > 1 else 0]
+        result[mine] = similarity_to(rows, centre)
+    return result
+
+
+def _concepts(concepts: Any, relevant: ArrayLike | None, target: TargetLike, n: int) -> Concepts:
+    scores, labels, known = as_scores(concepts, n)
+    if relevant is not None:
+        asked = np.asarray(relevant)
+        if asked.shape != (n,) or asked.dtype != np.bool_:
+            raise InputError(f"relevant of shape {asked.shape}, dtype {asked.dtype}; expected booleans ({n},).")
+        known = known & asked
+    return Concepts(scores, known, target_shares(target, scores, known, labels))
+
+
+def _numbers(values: ArrayLike, n: int, name: str) -> Floats:
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: not numbers ({error}); expected one number per row.") from error
+    if array.shape != (n,):
+        raise InputError(f"{name} of shape {array.shape}; expected one number per row, ({n},).")
+    return array
+
+
+__all__ = ["POLICIES", "Plan", "centroid_similarity", "decide", "decide_size", "select"]
