@@ -1,10 +1,17 @@
 """Semantic deduplication that keeps minorities: one neighbour pass, many policies."""
 
+from .audit import audit_keep as audit_keep
+from .audit import promises as promises
+from .audit import witnesses as witnesses
 from .bound import principal_axes as principal_axes
 from .concepts import crossed as crossed
 from .concepts import membership as membership
 from .concepts import relevance as relevance
 from .keeplist import KeepList as KeepList
+from .kmeans import Clustering as Clustering
+from .kmeans import TwoLevel as TwoLevel
+from .kmeans import assign as assign
+from .kmeans import spherical_kmeans as spherical_kmeans
 from .ledger import Ledger as Ledger
 from .neighbours import Neighbours as Neighbours
 from .neighbours import neighbours as neighbours
