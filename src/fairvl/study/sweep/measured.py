@@ -116,7 +116,7 @@ def file_of(model: str) -> str:
     Examples
     --------
     >>> file_of("open_clip:ViT-B-32/openai")
-    'associations/open_clip-ViT-B-32-openai-c19f3c3f.safetensors'
+    'associations/open_clip-ViT-B-32-openai-4402f378.safetensors'
     """
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.")[:60]
     return f"{FOLDER}/{readable}-{fingerprint({'model': model})[:8]}.safetensors"
