@@ -334,3 +334,14 @@ def test_published_numbers_stand_beside_ours_and_a_wrong_folder_is_refused(tmp_p
 def test_every_refusal_is_an_error_of_the_package():
     with pytest.raises(FairVLError):
         study(Findings([]))
+
+
+def test_a_published_result_table_joins_by_encoder_name(tmp_path):
+    tags = ["openai", "laion400m_e31", "laion400m_e32", "laion2b_e16"]
+    ids = [f"open_clip:ViT-B-32/{tag}" for tag in tags]
+    rows = [row(id_, t, 0.1 * i, "text-text") for i, id_ in enumerate(ids) for t in ("age", "race")]
+    table = tmp_path / "openclip_results.csv"
+    lines = [f"ViT-B-32,{tag},{0.1 * i + 0.2:.4f},{0.1 * i:.1f},{0.1 * i + 0.4:.1f}" for i, tag in enumerate(tags)]
+    table.write_text("name,pretrained,Average perf. on 2 datasets,ImageNet 1k,CIFAR-10\n" + "\n".join(lines) + "\n")
+    scores = read_results(Findings(rows), performance=table).scores
+    assert [list(values) for values in scores.values()] == [pytest.approx([0.2, 0.3, 0.4, 0.5])]

@@ -157,6 +157,13 @@ def read_clip_benchmark(path: Path | str, score: BenchmarkScore = "vtab+") -> Sc
     )
 
 
+def is_result_table(path: Path | str) -> bool:
+    """True for a CSV whose header is that of open_clip's or CLIP_benchmark's result tables."""
+    with Path(path).open(newline="", encoding="utf-8", errors="replace") as file:
+        header = next(csv.reader(file), [])
+    return header[:2] == ["name", "pretrained"] or "model_fullname" in header
+
+
 def read_performance(path: Path | str) -> dict[str, list[str | float]]:
     """Scores by model id from a published result table, told by its header: open_clip's or CLIP_benchmark's.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, InputError
 from ..findings import Finding, Findings, column
 from ..sources.datasets.table import nearest, read_table
+from .performance import is_result_table, read_performance
 
 Floats: TypeAlias = NDArray[np.float64]
 Results: TypeAlias = Findings | Path | str | Sequence["Findings | Path | str"]
@@ -292,6 +293,8 @@ def _columns(source: Covariates, what: str) -> dict[str, list[Any]]:
         path = Path(source)
         if path.suffix == ".toml":
             return _checked_ids(_toml_columns(path), path.name)
+        if what == "performance" and path.suffix == ".csv" and path.is_file() and is_result_table(path):
+            return _checked_ids(dict(read_performance(path)), path.name)
         return dict(read_table(path, id_column="model"))
     if isinstance(source, Mapping):
         table = {str(name): list(cells) for name, cells in source.items()}
