@@ -86,6 +86,17 @@ def test_all_replicates_on_one_side_still_give_finite_ends():
     assert (low, high) == (2.0, 2.0)
 
 
+def test_ties_of_four_units_are_ties_whatever_the_order_of_their_sums():
+    values = np.array([0.1, 0.2, 0.3, 0.7])
+    counts = resample_counts(4, 2000, np.random.default_rng(0))
+    replicates, left_out = counts @ values / 4, (values.sum() - values) / 3
+    rounded = np.array([math.fsum(np.repeat(values[::-1], row[::-1].astype(int))) / 4 for row in counts])
+    assert (np.abs(replicates - values.mean()) < 1e-12).mean() > 0.05
+    assert ((replicates == values.mean()) != (rounded == values.mean())).any()
+    ends = [interval(r, values.mean(), jackknife=left_out) for r in (replicates, rounded)]
+    np.testing.assert_allclose(*ends, rtol=1e-12)
+
+
 def test_counts_are_those_of_draws_with_replacement():
     rng = np.random.default_rng(0)
     counts = resample_counts(5, 20_000, rng)

@@ -22,6 +22,7 @@ Seed: TypeAlias = int | np.random.Generator
 IntervalMethod: TypeAlias = Literal["bca", "percentile"]
 
 _BLOCK_BYTES = 32 * 2**20
+TIED = 1e-9  # relative difference that float64 sums in another order stay far below
 _LEAST_DEFINED = 0.5  # an interval from fewer than half of the replicates would describe the lucky ones
 
 
@@ -212,7 +213,9 @@ def _bca_shares(replicates: Floats, observed: Floats, jackknife: Floats, weights
     from scipy.special import ndtr, ndtri
 
     defined = np.maximum((~np.isnan(replicates)).sum(axis=0), 1)
-    below = (replicates < observed).sum(axis=0) + 0.5 * (replicates == observed).sum(axis=0)
+    # a resample that holds the sample itself is a tie, whatever the order of its sums
+    tie = TIED * np.maximum(np.abs(observed), np.fmax.reduce(np.abs(replicates), axis=0))
+    below = 0.5 * ((replicates < observed - tie).sum(axis=0) + (replicates <= observed + tie).sum(axis=0))
     bias = ndtri(np.clip(below / defined, 0.5 / defined, 1 - 0.5 / defined))
     present = np.isfinite(jackknife)
     units = np.maximum((weights * present).sum(axis=0), 1)

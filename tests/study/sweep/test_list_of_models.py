@@ -95,3 +95,15 @@ def test_the_catalogue_gives_models_with_covariates():
                         ("dataset_family=lion", "not in the catalogue"), ("loadable=perhaps", "1 or 0")):  # fmt: skip
         with pytest.raises(InputError, match=says):
             read_models(f"catalogue:{query}")
+
+
+def test_published_models_bring_the_covariates_of_the_catalogue(write):
+    names = ["open_clip:ViT-B-32/openai", "open_clip:RN50/cc12m", "fake:8"]
+    lists = "".join(f'[[model]]\nencoder = "{name}"\n' for name in names)
+    models = read_models(write(lists + 'dataset = "toy"\n'))
+    assert models[0].covariates["dataset"] == models[0].covariates["dataset_family"] == "openai_wit"
+    assert models[1].covariates["params_m"] == pytest.approx(102.01, abs=0.01)
+    assert models[2].covariates == {"dataset": "toy"}
+    renamed = read_models(write('[[model]]\nencoder = "open_clip:RN50/cc12m"\ndataset_family = "ours"\n'))
+    assert renamed[0].covariates["dataset_family"] == "ours"
+    assert renamed[0].covariates["dataset"] == "cc12m"

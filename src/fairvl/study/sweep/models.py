@@ -160,7 +160,16 @@ def _entry(table: Any, where: str) -> ModelEntry:
     if not isinstance(id_, str) or not id_.strip() or len(id_) > 200:
         raise InputError(f"{where}: id {id_!r}; expected a short text.")
     covariates = {key: _cell(value, str(key), where) for key, value in table.items() if key not in ("encoder", "id")}
-    return ModelEntry(id_, encoder, covariates)
+    return ModelEntry(id_, encoder, _known(encoder) | covariates)
+
+
+def _known(encoder: str) -> dict[str, Cell]:
+    """What the catalogue knows of a published model; what the list says itself goes before it."""
+    from ..catalogue import find_entry
+
+    entry = find_entry(encoder.partition("?")[0]) if encoder.startswith("open_clip:") else None
+    row = entry.covariates() if entry else {}
+    return {key: value for key, value in row.items() if key != "model" and _is_known(value)}
 
 
 def _check_form(encoder: str, where: str) -> None:
