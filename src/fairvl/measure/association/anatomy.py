@@ -217,6 +217,11 @@ def permutation_p(
     return two_sample_p(x, y, tail=tail, method=method, exact_limit=exact_limit, draws=draws, seed=rng)
 
 
+def interval_for(method: IntervalMethod | None, resample: Resampled) -> IntervalMethod:
+    """The interval that covers best (docs/validity.md): BCa is too short where attributes are resampled too."""
+    return method or ("bca" if resample == "targets" else "percentile")
+
+
 def bootstrap_interval(
     test: Anatomy, observed: float, resample: Resampled, method: IntervalMethod, level: float, draws: int, seed: int
 ) -> tuple[float, float, float]:

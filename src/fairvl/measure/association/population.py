@@ -25,7 +25,7 @@ from ...stats.permutation import (
 )
 from ...stats.permutation import max_t as _max_t
 from ...stats.two_samples import IDENTICAL, left_out, standardised, unit_means, unit_moments
-from .anatomy import Resampled, Seed, check_choice, check_ddof, cluster_codes, fixed_seed, splits_rng
+from .anatomy import Resampled, Seed, check_choice, check_ddof, cluster_codes, fixed_seed, interval_for, splits_rng
 from .sweep_bootstrap import Sides, replicates_and_jackknife
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -86,7 +86,7 @@ def population_tests(
     method: Method = "auto",
     draws: int = 1000,
     permutations: int = DRAWS,
-    interval: IntervalMethod = "bca",
+    interval: IntervalMethod | None = None,
     level: float = 0.95,
     ddof: int = 1,
     seed: Seed = 0,
@@ -147,7 +147,7 @@ def population_tests(
     check_choice(resample, "resample", Resampled)
     x, y = _check_associations(s_x, s_y)
     codes = cluster_codes(clusters, (x.shape[1], y.shape[1]), "xy")
-    seed = fixed_seed(seed)
+    seed, interval = fixed_seed(seed), interval_for(interval, resample)
     sides = Sides.of(x, y, codes, templates, clusters, cosines, attribute_clusters, resample)
     observed, usable, notes = _observed(x, y, ddof, sides)
     p = _permutation_ps(x[usable], y[usable], codes, tail, method, permutations, seed)

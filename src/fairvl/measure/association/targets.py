@@ -27,6 +27,7 @@ from .anatomy import (
     check_preset,
     check_sets,
     fixed_seed,
+    interval_for,
     permutation_p,
     resolve_ddof,
     splits_rng,
@@ -113,7 +114,7 @@ def association_test(
     permute: Resampled = "targets",
     ddof: int | None = None,
     level: float = 0.95,
-    interval: IntervalMethod = "bca",
+    interval: IntervalMethod | None = None,
     draws: int = 2000,
     resample: Resampled = "targets",
     clusters: Clusters | None = None,
@@ -138,8 +139,8 @@ def association_test(
         1 unless given or set by the preset.
     interval, level, draws, resample
         Bootstrap over the stimuli of the target sets, the attribute sets, or both, each set a stratum.
-        "bca" is the more accurate; both are calibrated in docs/validity.md. Few, noisy attributes also pull d
-        itself towards 0, which resampling them corrects only in part.
+        None takes the one that covers best (docs/validity.md): "bca", but "percentile", which errs on the long
+        side, where attributes are resampled: few, noisy attributes also pull d itself towards 0.
     clusters
         Four sequences (for x, y, a, b; None where stimuli stand alone): the base word or template of each
         stimulus. Clusters are resampled and permuted whole: 150 sentences from 25 words are 25 units. The
@@ -174,6 +175,7 @@ def association_test(
     check_tail(tail)
     check_choice(permute, "permute", Resampled)
     test = Anatomy.of(sets, ddof, clusters)
+    interval = interval_for(interval, resample)
     seed = fixed_seed(seed)
     observed = test.observed()
     if preset is None:
@@ -259,7 +261,7 @@ def compare_associations(
     *,
     seed: Seed = 0,
     level: float = 0.95,
-    interval: IntervalMethod = "bca",
+    interval: IntervalMethod | None = None,
     draws: int = 2000,
     resample: Resampled = "targets",
     clusters: Clusters | None = None,
@@ -302,7 +304,7 @@ def compare_associations(
             raise InputError(
                 f"{name}: {len(old)} stimuli before, {len(new)} after; a paired comparison needs the same stimuli."
             )
-    seed = fixed_seed(seed)
+    seed, interval = fixed_seed(seed), interval_for(interval, resample)
     shared: dict[str, Any] = {"seed": seed, "level": level, "interval": interval, "draws": draws, "ddof": ddof}
     shared |= {"resample": resample, "clusters": clusters} | options
     first, second = (association_test(*arm, **shared) for arm in arms)
