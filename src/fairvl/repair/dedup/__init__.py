@@ -7,6 +7,9 @@ from .bound import principal_axes as principal_axes
 from .concepts import crossed as crossed
 from .concepts import membership as membership
 from .concepts import relevance as relevance
+from .files import read_kept as read_kept
+from .files import write_keep as write_keep
+from .files import write_subset as write_subset
 from .keeplist import KeepList as KeepList
 from .kmeans import Clustering as Clustering
 from .kmeans import TwoLevel as TwoLevel
@@ -15,5 +18,6 @@ from .kmeans import spherical_kmeans as spherical_kmeans
 from .ledger import Ledger as Ledger
 from .neighbours import Neighbours as Neighbours
 from .neighbours import neighbours as neighbours
+from .run import dedup as dedup
 from .select import POLICIES as POLICIES
 from .select import select as select

@@ -1,0 +1,357 @@
+"""`fairvl.dedup`: a store of any size into a keep list, stage by stage, resumable at every one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import InputError, JobError
+from ...fingerprints import fingerprint
+from ...jobs import run_job
+from ...sources.store import EmbeddingStore
+from ...sources.store.write import write_array
+from . import stages
+from .audit import audit_keep
+from .concepts import as_scores, target_shares
+from .fair import Concepts
+from .files import write_keep, write_subset
+from .graph import graph_of
+from .keeplist import REFILLED, TRIMMED, KeepList
+from .ledger import Ledger, merged, rounds
+from .pairs import BLOCK, tiles
+from .rows import float32_rows
+from .rules import ranked
+from .select import POLICIES
+from .size import earlier_similarity, even_out, nearest_threshold
+
+ROWS_PER_PART = 100_000
+ROWS_PER_BUCKET = 20_000
+MOST_BUCKETS = 512
+SEARCHED_ROWS = 200_000  # sizes are searched on whole buckets of about this many rows
+ATTEMPTS = 4
+
+
+def dedup(
+    store: EmbeddingStore | Path | str,
+    out: Path | str,
+    *,
+    policy: str = "fair",
+    keep: float | None = None,
+    threshold: float | None = None,
+    concepts: Any = None,
+    relevant: ArrayLike | None = None,
+    target: Any = "population",
+    quality: Any = None,
+    ledger: str = "cluster",
+    labels: Mapping[str, Any] | None = None,
+    kind: str = "image",
+    clusters: int | None = None,
+    centroids: Path | str | None = None,
+    buckets: int | None = None,
+    rows_per_part: int = ROWS_PER_PART,
+    iterations: int = 20,
+    block: int = BLOCK,
+    engine: str = "local",
+    workers: int | None = 0,
+    seed: int = 0,
+    **options: Any,
+) -> KeepList:
+    """Deduplicate a store: keep list, witness list and an audit in folder `out`.
+
+    Kill it at any time and call it again: `out` ends with the bytes of an uninterrupted run. Memory is bounded by
+    one part, one bucket and a few numbers per row.
+
+    Parameters
+    ----------
+    store : EmbeddingStore or path
+        Also a clip-retrieval folder.
+    out : path
+        New folder, or that of an interrupted run with the same settings. Gets ``keep.parquet`` (id, kept, witness,
+        similarity, reason), ``findings.json``, and ``subset.npy`` (DataComp) when all ids are 128-bit hex uids.
+    policy, ledger, target, relevant, **options
+        As in `select`. ``rounds(n)`` deals buckets to rounds, and a bucket goes through its clusters in order.
+    keep, threshold : float
+        Share of rows to keep, or the cosine above which rows are duplicates; exactly one of them.
+    concepts : (n, p) array, labels, or the name of a column of the store
+    quality : (n,) array or the name of a column
+    labels : mapping of attribute to labels, optional
+        What the audit looks at beside `concepts`.
+    clusters : int, optional
+        Number of clusters; default the square root of half the rows, where assigning and comparing cost the same.
+    centroids : path of a .npy file, optional
+        Centroids from elsewhere, instead of a fit.
+    buckets : int, optional
+        Pieces that are compared and chosen from independently; default about 20,000 rows each, at most 512.
+    engine, workers
+        As in `run_job`.
+
+    Returns
+    -------
+    KeepList
+
+    Raises
+    ------
+    InputError, StoreError, ConfigMismatchError, JobError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from fairvl.sources.store import write_store
+    >>> folder = tempfile.mkdtemp()
+    >>> store = write_store(folder + "/s", ids=["a", "b", "c"], image_vectors=[[1, 0], [1, 0], [0, 1]])
+    >>> dedup(store, folder + "/out", threshold=0.9).kept_ids
+    ('a', 'c')
+    """
+    if not isinstance(store, EmbeddingStore):
+        store = EmbeddingStore.open(store)
+    n = len(store)
+    _check(policy, keep, threshold, kind, n, seed)
+    _check_ids(store)
+    out = Path(out)
+    inputs, known = _inputs(store, concepts, relevant, target, quality, policy)
+    k = min(n, clusters or max(1, round(math.sqrt(n / 2))))
+    number = buckets or max(1, min(k, MOST_BUCKETS, math.ceil(n / ROWS_PER_BUCKET)))
+    settings: dict[str, Any] = {
+        "store": str(store.folder), "out": str(out), "kind": kind, "seed": seed, "k": k, "sample": 256 * k,
+        "iterations": iterations, "centroids": None if centroids is None else str(centroids), "buckets": number,
+        "block": block, "policy": policy, "ledger": ledger, "options": dict(options),
+        "concepts": known is not None, "target": [] if known is None else known.target.tolist(),
+    }  # fmt: skip
+    rounds(ledger, number)
+    config = {name: value for name, value in settings.items() if name not in ("store", "out")}
+    config |= {
+        "fingerprint": store.fingerprint, "rows_per_part": rows_per_part, "keep": keep, "threshold": threshold,
+        "inputs": {name: fingerprint(np.ascontiguousarray(value).tobytes()) for name, value in inputs.items()},
+        "centroids": None if centroids is None else fingerprint(Path(centroids).read_bytes()),
+    }  # fmt: skip
+    run = partial(_stage, out, config, settings, engine, workers)
+    run("clusters", [{"fit": k}], stages.fit)
+    for name, value in inputs.items():
+        if not (out / "inputs" / f"{name}.npy").exists():
+            write_array(out / "inputs" / f"{name}.npy", value)
+    edges = [*range(0, n, rows_per_part), n]
+    parts = [{"part": i, "rows": [a, b]} for i, (a, b) in enumerate(pairwise(edges))]
+    settings["offsets"] = [list(facts["offsets"]) for facts in run("parts", parts, stages.partition)]
+    level = _compare(out, settings, run, keep, threshold, n)
+    settings["level"] = level
+    chosen = _choose(out, settings, run)
+    result = _gathered(out, settings, n, chosen, keep, known, store)
+    audited = {**({"concepts": known.scores} if known is not None else {}), **(labels or {})}
+    findings = audit_keep(result, labels=audited, dataset=store.folder.name, seed=seed)
+    findings.write(out / "findings.json")
+    write_keep(out / "keep.parquet", result)
+    write_subset(out / "subset.npy", result)
+    return result
+
+
+def _stage(
+    out: Path, config: Mapping[str, Any], settings: dict[str, Any], engine: str, workers: int | None,
+    name: str, specs: list[dict[str, Any]], work: Callable[..., Any],
+) -> list[Mapping[str, Any]]:  # fmt: skip
+    done = run_job(
+        out, specs, partial(work, dict(settings)), config=config, name=name, engine=engine, workers=workers,
+        verify="quick",
+    )  # fmt: skip
+    if not done.complete:
+        raise JobError(f"{out}: stage {name!r} waits for the other parts of {engine}. Run this again after them.")
+    return [facts or {} for facts in done.facts]
+
+
+def _compare(
+    out: Path, settings: dict[str, Any], run: Callable[..., Any], keep: float | None, threshold: float | None, n: int
+) -> float:
+    """Run the pass at a threshold that is low enough; the threshold that decides."""
+    if keep is None:
+        assert threshold is not None
+        settings |= {"threshold": float(threshold), "lists": "neighbours"}
+        run("neighbours", _bucket_specs(settings), stages.compare)
+        return float(threshold)
+    margin = 0.02 if settings["policy"] == "semdedup" else 0.1
+    for attempt in range(ATTEMPTS):
+        # Below the size asked for by a margin: policies differ, and the quantile comes from a sample of buckets.
+        wanted = max(0.0, keep - margin * 2**attempt) if attempt < ATTEMPTS - 1 else 0.0
+        least = _pilot(out, settings, wanted)
+        settings |= {"threshold": least, "lists": f"neighbours-{attempt}" if attempt else "neighbours"}
+        run(settings["lists"], _bucket_specs(settings), stages.compare)
+        try:
+            return _searched(out, settings, keep, n)
+        except InputError:
+            if wanted == 0.0:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _bucket_specs(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"bucket": b, "threshold": settings["threshold"]} for b in range(settings["buckets"])]
+
+
+def _pilot(out: Path, settings: Mapping[str, Any], share: float) -> float:
+    """A cosine at which the published rule keeps about `share`, from whole buckets, rounded down."""
+    largest = [_largest_earlier(out, settings, bucket) for bucket in _searched_buckets(settings)]
+    values = np.sort(np.concatenate(largest))
+    level = float(values[min(len(values) - 1, int(share * len(values)))])
+    return max(0.0, min(0.999, math.floor(level * 1000 - 1) / 1000))
+
+
+def _largest_earlier(out: Path, settings: Mapping[str, Any], number: int) -> NDArray[np.float32]:
+    """Float32 cosine of every row of a bucket with the nearest row before it in its cluster; no lists are kept."""
+    bucket = stages.read_bucket(out, settings["offsets"], number)
+    result = np.zeros(len(bucket.rows), np.float32)
+    rank = bucket.rank
+    cuts = np.flatnonzero(np.diff(bucket.clusters)) + 1
+    for mine in np.split(np.arange(len(bucket.rows)), cuts):
+        if len(mine) < 2:
+            continue
+        order = mine[np.argsort(rank[mine])]
+        rows = float32_rows(bucket.vectors[order])
+        best = np.zeros(len(order), np.float32)
+        for one, two in tiles(len(order), len(order), settings["block"], triangle=True):
+            product = rows[one] @ rows[two].T
+            if two.start < one.stop:
+                product[np.arange(one.start, one.stop)[:, None] >= np.arange(two.start, two.stop)] = 0
+            np.maximum(best[two], product.max(axis=0), out=best[two])
+        result[order] = best
+    return result
+
+
+def _searched_buckets(settings: Mapping[str, Any]) -> list[int]:
+    sizes = np.diff(np.array(settings["offsets"]), axis=1).sum(axis=0)
+    most = int(np.searchsorted(np.cumsum(sizes), SEARCHED_ROWS) + 1)
+    return [b for b in range(min(most, len(sizes))) if sizes[b]]
+
+
+def _searched(out: Path, settings: dict[str, Any], keep: float, n: int) -> float:
+    """The threshold that keeps about `keep`: a quantile over all rows for the published rule, else a search."""
+    least = settings["threshold"]
+    if settings["policy"] == "semdedup":
+        level = None
+        for _ in range(2):  # the second time with canonical cosines where the first one ended
+            parts = []
+            for number in range(settings["buckets"]):
+                bucket = stages.read_bucket(out, settings["offsets"], number)
+                if len(bucket.rows):
+                    lists = stages.read_lists(out, settings, number, bucket)
+                    parts.append(earlier_similarity(lists, bucket.rank, level))
+            values = np.sort(np.concatenate(parts))
+            level = float(values[max(1, round(keep * n)) - 1])
+        assert level is not None
+        if level <= least:
+            raise InputError(f"keep={keep}: even at cosine {least} more rows are kept. Ask for a larger share.")
+        return min(level, 1.0)
+    searched = []
+    for number in _searched_buckets(settings):
+        bucket = stages.read_bucket(out, settings["offsets"], number)
+        lists = stages.read_lists(out, settings, number, bucket)
+        start = Ledger.empty(len(settings["target"])) if settings["concepts"] else None
+        searched.append((lists, stages.bucket_plan(out, settings, bucket, start)))
+    rows = sum(len(lists) for lists, _ in searched)
+
+    def kept_at(level: float) -> int:
+        total = 0
+        for lists, plan in searched:
+            stands, _ = plan.stands(graph_of(lists, level))
+            total += int((stands == np.arange(len(lists))).sum())
+        return total
+
+    return nearest_threshold(least, max(1, round(keep * rows)), kept_at, rows)
+
+
+def _choose(out: Path, settings: dict[str, Any], run: Callable[..., Any]) -> Ledger:
+    """Select in all buckets, round after round; the ledger of what is kept."""
+    concepts = len(settings["target"])
+    kept = Ledger.empty(concepts)
+    dealt = rounds(settings["ledger"], settings["buckets"])
+    for number, mine in enumerate(dealt):
+        start = {"count": kept.count, "sums": kept.sums.tolist()}
+        name = "select" if len(dealt) == 1 else f"select-{number:05d}"
+        facts = run(name, [{"bucket": b, "ledger": start, "level": settings["level"]} for b in mine], stages.choose)
+        kept = merged((Ledger(f["ledger"]["count"], np.array(f["ledger"]["sums"])) for f in facts), kept)
+    return kept
+
+
+def _gathered(
+    out: Path, settings: Mapping[str, Any], n: int, ledger: Ledger, keep: float | None, known: Concepts | None,
+    store: EmbeddingStore,
+) -> KeepList:  # fmt: skip
+    kept, witness = np.zeros(n, bool), np.full(n, -1)
+    similarity, reasons = np.full(n, np.nan), np.zeros(n, np.int8)
+    near, keys = np.zeros(n), np.zeros(n, np.uint64)
+    for number in range(settings["buckets"]):
+        bucket = stages.read_bucket(out, settings["offsets"], number)
+        folder = out / "select" / f"bucket-{number:05d}"
+        for name, column in (("kept", kept), ("witness", witness), ("similarity", similarity), ("reasons", reasons)):
+            column[bucket.rows] = np.load(folder / f"{name}.npy")
+        near[bucket.rows], keys[bucket.rows] = bucket.similarity, bucket.keys
+    if keep is not None:
+        change = max(1, round(keep * n)) - int(kept.sum())
+        rows = even_out(kept, change, ranked((near, keys), np.arange(n)), known)
+        kept[rows] = change > 0
+        reasons[rows] = REFILLED if change > 0 else TRIMMED
+        witness[rows], similarity[rows] = -1, np.nan
+    if known is not None:
+        ledger = Ledger.of(known.scores[kept], known.relevant[kept])
+    return KeepList(
+        kept, witness, similarity, reasons, settings["policy"], settings["level"], keep,
+        ledger if known is not None else None, store.table(["id"]).column("id"),
+        {"ledger": settings["ledger"], "clusters": settings["k"], **settings["options"]},
+    )  # fmt: skip
+
+
+def _inputs(
+    store: EmbeddingStore, concepts: Any, relevant: ArrayLike | None, target: Any, quality: Any, policy: str
+) -> tuple[dict[str, NDArray[Any]], Concepts | None]:
+    inputs: dict[str, NDArray[Any]] = {}
+    known = None
+    if policy == "fairdedup" and concepts is None:
+        raise InputError("policy='fairdedup' needs concepts, a column of the store or an array [n, p].")
+    if concepts is not None:
+        values = store.columns(concepts).tolist() if isinstance(concepts, str) else concepts
+        scores, names, applies = as_scores(values, len(store))
+        if relevant is not None:
+            applies = applies & np.asarray(relevant, bool)
+        known = Concepts(scores, applies, target_shares(target, scores, applies, names))
+        inputs |= {"scores": scores, "relevant": applies}
+    if policy == "quality":
+        if quality is None:
+            raise InputError("policy='quality' needs quality, a column of the store or an array [n].")
+        values = store.columns(quality) if isinstance(quality, str) else quality
+        numbers = np.asarray(values, dtype=np.float64)
+        if numbers.shape != (len(store),):
+            raise InputError(f"quality of shape {numbers.shape}; expected one number per row, ({len(store)},).")
+        inputs["quality"] = numbers
+    return inputs, known
+
+
+def _check(policy: str, keep: float | None, threshold: float | None, kind: str, n: int, seed: int) -> None:
+    if policy not in POLICIES:
+        raise InputError(f"policy={policy!r}; expected one of {', '.join(POLICIES)}.")
+    if (keep is None) == (threshold is None):
+        raise InputError("give keep= (a share of rows) or threshold= (a cosine); exactly one of them.")
+    if keep is not None and not 0 < keep <= 1:
+        raise InputError(f"keep={keep}; expected a share above 0 and up to 1.")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"threshold={threshold}; expected a cosine from 0 to 1, such as 0.95.")
+    if kind not in ("image", "text"):
+        raise InputError(f"kind={kind!r}; expected 'image' or 'text'.")
+    if n == 0:
+        raise InputError("the store has no rows to deduplicate.")
+    if seed < 0:
+        raise InputError(f"seed={seed}; expected 0 or more.")
+
+
+def _check_ids(store: EmbeddingStore) -> None:
+    import pyarrow.compute as pc
+
+    column = store.table(["id"]).column("id")
+    if column.null_count or pc.count_distinct(column).as_py() != len(column):
+        _ = store.ids  # which says what is wrong
+
+
+__all__ = ["dedup"]

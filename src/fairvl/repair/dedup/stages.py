@@ -1,0 +1,225 @@
+"""The stages of a run over a store: what each reads, and the files that it leaves.
+
+``parts/part-00000``: rows of one range of the store, sorted by bucket and cluster, with their vectors, so that a
+bucket is one contiguous piece of every part. ``neighbours/…`` and ``select/…``: one folder per bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...sources.store import EmbeddingStore
+from .bound import principal_axes
+from .fair import Concepts
+from .kmeans import TwoLevel, assign, fit_ordered, id_keys
+from .ledger import Ledger
+from .neighbours import Neighbours, neighbours
+from .pairs import guard_band
+from .rows import Floats, Ints, prepared, tie_order
+from .rules import ranked
+from .select import Plan, decide
+
+COLUMNS = ("rows", "clusters", "similarity", "keys", "vectors")
+TWO_LEVELS_FROM = 2000  # centroids
+AGREEMENT_ROWS = 2000
+Settings = Mapping[str, Any]
+Spec = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The rows of some whole clusters: row numbers of the store, in the order of clusters and rows."""
+
+    rows: Ints
+    clusters: Ints
+    similarity: Floats
+    keys: NDArray[np.uint64]
+    vectors: NDArray[Any]
+
+    @property
+    def rank(self) -> Ints:
+        """Place of every row, farthest from its centroid first, ties by id hash."""
+        return ranked((self.similarity,), self.order)
+
+    @property
+    def order(self) -> Ints:
+        """Rank by id hash."""
+        return tie_order(len(self.keys), self.keys)
+
+
+def fit(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
+    """Centroids and principal axes, from the rows with the least id hashes."""
+    store = EmbeddingStore.open(settings["store"])
+    view = store.image_vectors if settings["kind"] == "image" else store.text_vectors
+    keys = store_keys(store, slice(0, len(store)), settings["seed"])
+    size = min(len(keys), max(settings["sample"], settings["k"]))
+    chosen = np.argpartition(keys, size - 1)[:size]
+    chosen = chosen[np.argsort(keys[chosen])]
+    rows = prepared(view.read(np.sort(chosen)))[0]
+    rows = rows[np.argsort(np.argsort(chosen))]
+    given = settings["centroids"]
+    facts: dict[str, Any] = {}
+    if given is None:
+        found = fit_ordered(rows.astype(np.float32), settings["k"], iterations=settings["iterations"])
+        centroids = found.centroids
+        facts = {"history": list(found.history), "reseeded": found.reseeded, "sample": found.n}
+    else:
+        centroids = prepared(np.load(given, allow_pickle=False), "centroids")[0].astype(np.float32)
+    if len(centroids) >= TWO_LEVELS_FROM:
+        measured = TwoLevel.of(centroids).agreement(rows[:AGREEMENT_ROWS])
+        facts["agreement"] = [measured.share, measured.low, measured.high, measured.n]
+    np.save(folder / "centroids.npy", centroids)
+    np.save(folder / "axes.npy", principal_axes(rows))
+    return {**facts, "k": len(centroids)}
+
+
+def partition(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
+    """Cluster of every row of one range; the rows sorted by bucket."""
+    store = EmbeddingStore.open(settings["store"])
+    view = store.image_vectors if settings["kind"] == "image" else store.text_vectors
+    centroids = np.load(Path(settings["out"]) / "centroids.npy")
+    two = TwoLevel.of(centroids) if len(centroids) >= TWO_LEVELS_FROM else None
+    start, stop = spec["rows"]
+    vectors, off = prepared(view.read(slice(start, stop)))
+    found = assign(vectors, centroids) if two is None else two.assign(vectors)
+    buckets = settings["buckets"]
+    by = np.lexsort((np.arange(start, stop), found.clusters, found.clusters % buckets))
+    counts = np.bincount(found.clusters % buckets, minlength=buckets)
+    target = folder / "parts" / f"part-{spec['part']:05d}"
+    target.mkdir(parents=True)
+    values = (
+        np.arange(start, stop)[by],
+        found.clusters[by],
+        found.similarity[by],
+        store_keys(store, slice(start, stop), settings["seed"])[by],
+        vectors[by].astype(view.dtype),
+    )
+    for name, value in zip(COLUMNS, values, strict=True):
+        np.save(target / f"{name}.npy", value)
+    return {"offsets": [0, *np.cumsum(counts).tolist()], "normalised": off}
+
+
+def compare(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
+    """The pairs of one bucket."""
+    out = Path(settings["out"])
+    bucket = read_bucket(out, settings["offsets"], spec["bucket"])
+    target = folder / settings["lists"] / f"bucket-{spec['bucket']:05d}"
+    target.mkdir(parents=True)
+    if not len(bucket.rows):
+        empty = np.empty(0, np.int64)
+        values: tuple[NDArray[Any], ...] = (empty, empty, np.empty(0, np.float32), empty)
+    else:
+        found = neighbours(
+            bucket.vectors, threshold=settings["threshold"], ids=bucket.keys, clusters=bucket.clusters,
+            axes=np.load(out / "axes.npy"), block=settings["block"],
+        )  # fmt: skip
+        values = found.first, found.second, found.similarity, found.representative
+    for name, value in zip(("first", "second", "similarity", "representative"), values, strict=True):
+        np.save(target / f"{name}.npy", value)
+    return {"pairs": len(values[0]), "rows": len(bucket.rows)}
+
+
+def choose(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
+    """What one bucket keeps, starting from a ledger."""
+    out = Path(settings["out"])
+    bucket = read_bucket(out, settings["offsets"], spec["bucket"])
+    target = folder / "select" / f"bucket-{spec['bucket']:05d}"
+    target.mkdir(parents=True)
+    sums = spec["ledger"]["sums"]
+    facts: dict[str, Any] = {"kept": 0, "ledger": {"count": 0.0, "sums": [0.0] * len(sums)}}
+    kept = np.zeros(0, bool)
+    witness, similarity, reasons = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int8)
+    if len(bucket.rows):
+        lists = read_lists(out, settings, spec["bucket"], bucket)
+        start = Ledger(spec["ledger"]["count"], np.array(sums))
+        plan = bucket_plan(out, settings, bucket, start)
+        chosen = decide(lists, plan, settings["level"])
+        kept, similarity, reasons = chosen.kept, chosen.similarity, chosen.reasons
+        witness = np.where(kept, -1, bucket.rows[chosen.witness])
+        facts["kept"] = int(kept.sum())
+        if plan.concepts is not None:
+            mine = Ledger.of(plan.concepts.scores[kept], plan.concepts.relevant[kept])
+            facts["ledger"] = {"count": mine.count, "sums": mine.sums.tolist()}
+    for name, value in (("kept", kept), ("witness", witness), ("similarity", similarity), ("reasons", reasons)):
+        np.save(target / f"{name}.npy", value)
+    return facts
+
+
+def bucket_plan(out: Path, settings: Settings, bucket: Bucket, start: Ledger | None) -> Plan:
+    """The policy of a run as it applies to one bucket."""
+    policy, seed = settings["policy"], settings["seed"]
+    order = bucket.order
+    if policy == "random":
+        drawn = id_keys(bucket.keys.tolist(), seed + 1)
+        rank = ranked((drawn,), order)
+    elif policy == "quality":
+        values = np.load(out / "inputs" / "quality.npy", mmap_mode="r")[bucket.rows]
+        rank = ranked((-np.where(np.isnan(values), -np.inf, values),), order)
+    else:
+        rank = bucket.rank
+    concepts = None
+    if settings["concepts"]:
+        concepts = read_concepts(out, settings).take(bucket.rows)
+    inner = settings["ledger"] if settings["ledger"] == "cluster" else "global"
+    return Plan(policy, rank, concepts, inner, settings["options"], start)
+
+
+@dataclass(frozen=True)
+class StoredConcepts:
+    """Concept scores on disk, with the target of the whole store."""
+
+    scores: NDArray[Any]
+    relevant: NDArray[np.bool_]
+    target: Floats
+
+    def take(self, rows: Ints) -> Concepts:
+        """The scores of some rows."""
+        return Concepts(np.asarray(self.scores[rows], np.float64), np.asarray(self.relevant[rows]), self.target)
+
+
+def read_concepts(out: Path, settings: Settings) -> StoredConcepts:
+    """Scores, relevance and target as the run saved them."""
+    scores = np.load(out / "inputs" / "scores.npy", mmap_mode="r")
+    relevant = np.load(out / "inputs" / "relevant.npy", mmap_mode="r")
+    return StoredConcepts(scores, relevant, np.array(settings["target"]))
+
+
+def read_bucket(out: Path, offsets: list[list[int]], number: int) -> Bucket:
+    """The rows of one bucket, gathered from every part, in order of cluster and row."""
+    pieces: dict[str, list[NDArray[Any]]] = {name: [] for name in COLUMNS}
+    for part, edges in enumerate(offsets):
+        mine = slice(edges[number], edges[number + 1])
+        for name in COLUMNS:
+            whole = np.load(out / "parts" / f"part-{part:05d}" / f"{name}.npy", mmap_mode="r")
+            pieces[name].append(np.array(whole[mine]))
+    columns = {name: np.concatenate(values) for name, values in pieces.items()}
+    by = np.lexsort((columns["rows"], columns["clusters"]))
+    return Bucket(**{name: column[by] for name, column in columns.items()})
+
+
+def read_lists(out: Path, settings: Settings, number: int, bucket: Bucket) -> Neighbours:
+    """The pass over one bucket, as `compare` wrote it."""
+    folder = out / settings["lists"] / f"bucket-{number:05d}"
+    first, second, similarity, representative = (
+        np.load(folder / f"{name}.npy") for name in ("first", "second", "similarity", "representative")
+    )
+    return Neighbours(
+        settings["threshold"], first, second, similarity, representative, bucket.clusters, bucket.order,
+        bucket.vectors, guard_band(bucket.vectors.shape[1]),
+    )  # fmt: skip
+
+
+def store_keys(store: EmbeddingStore, rows: slice, seed: int) -> NDArray[np.uint64]:
+    """Hashes of the ids of some rows."""
+    column = store.table(["id"]).column("id").slice(rows.start, rows.stop - rows.start)
+    parts = [id_keys(chunk.to_pylist(), seed) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
+
+
+__all__ = ["Bucket", "choose", "compare", "fit", "partition", "read_bucket", "read_lists"]
