@@ -52,11 +52,24 @@ realdata: $(VENV)/.dev  ## the tests on real data; fails without it
 	  echo "FAIRVL_REALDATA names no folder; expected the real data of docs/first-audit.md" >&2; exit 1; }
 	$(BIN)/python -m pytest -m realdata --realdata-required
 
-slow: $(VENV)/.dev  ## long proofs: retraining, 20 kills, calibration (docs/validity.md)
+$(VENV)/.slow: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[models,hf,dev,ray]'
+	@touch $@
+
+slow: $(VENV)/.slow  ## long proofs: retraining, 20 kills, calibration (docs/validity.md)
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python bench/calibration.py
 
-bench: $(VENV)/.bench  ## ours against peers, ratios: bench/results/*.json and docs/benchmarks.md
+# wefe holds numpy and scipy back by years, so it lives in an environment of its own.
+$(VENV)-wefe/.done: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)-wefe
+	$(VENV)-wefe/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-wefe/bin/python -m pip install --quiet wefe==1.0.1
+	@touch $@
+
+bench: export FAIRVL_WEFE_PYTHON = $(abspath $(VENV)-wefe/bin/python)
+bench: $(VENV)/.bench $(VENV)-wefe/.done  ## ours against peers, ratios: bench/results/*.json and docs/benchmarks.md
+	$(BIN)/python -m pytest tests/measure/test_association_wefe.py
 	$(BIN)/python bench/run_all.py
 
 check: $(VENV)/.dev  ## style, types, layers
