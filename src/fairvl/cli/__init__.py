@@ -153,9 +153,9 @@ def audit(
 ) -> None:  # fmt: skip
     """Measure everything that applies to an encoder, or to stored predictions, and write the report."""
     from ..measure.audit import audit as run
-    from ..repair.debias import LinearOperator
+    from ..repair.debias import Operator
 
-    repairs = {operator.stem: LinearOperator.load(operator) for operator in operators}
+    repairs = {operator.stem: Operator.load(operator) for operator in operators}
     if len(repairs) < len(operators):
         raise click.BadParameter(
             "two files have the same name; a repair goes by it. Rename one.", param_hint="--operator"
@@ -328,14 +328,27 @@ def _references(pairs: Sequence[str]) -> str | dict[str, str] | None:
 
 @main.command(
     epilog=_example(
-        "fairvl debias open_clip:ViT-B-32/openai --attribute gender --method calibrated -o gender.safetensors"
+        "fairvl debias open_clip:ViT-B-32/openai --attribute gender --method calibrated -o gender.safetensors",
+        "fairvl debias world:vectors --method all --lambda auto -o comparison",
     )
 )
 @click.argument("encoder")
-@click.option("--attribute", default="gender", show_default=True, help="What the text embedding should stop to carry.")
 @click.option(
-    "--method", type=click.Choice(["orthogonal", "calibrated", "random"]), default="calibrated", show_default=True
-)
+    "--attribute", "attributes", multiple=True, default=("gender",), show_default=True,
+    help="What the embedding should stop to carry. Repeatable: several are removed together.",
+)  # fmt: skip
+@click.option(
+    "--method",
+    type=click.Choice(
+        [
+            "orthogonal", "calibrated", "calibration", "mean-difference", "leace", "circle", "equalised", "imputation",
+            "random", "all",
+        ]
+    ),
+    default="calibrated",
+    show_default=True,
+    help="all: fit every method, measure all of them, show the Pareto front of fairness and utility.",
+)  # fmt: skip
 @click.option(
     "--subspace",
     type=click.Choice(["span", "centred", "pairs"]),
@@ -343,25 +356,123 @@ def _references(pairs: Sequence[str]) -> str | dict[str, str] | None:
     show_default=True,
     help="What is removed: differences of the groups' prototypes, or the centred or raw span of all prompts.",
 )
-@click.option("--lambda", "lam", type=float, default=None, help="Strength of the calibration.  [default: 1000]")
+@click.option(
+    "--lambda", "lam", default=None, metavar="NUMBER|auto",
+    help="Strength of the calibration; auto picks it on held-out pairs.  [default: 1000; with all: auto]",
+)  # fmt: skip
 @click.option("--bank", default=None, help="Prompt bank (name or .toml).  [default: the attribute's own]")
-@click.option("-o", "--out", type=_file, required=True, help="Operator file (.safetensors).")
-@_seed
+@click.option("--references", default=None, help="Other labelled images to fit leace, equalised, ... on.")
+@click.option("--nearest", type=click.IntRange(1), default=None, help="References per group and query, for equalised.")
+@click.option("--bypass", is_flag=True, help="Leave queries that name the attribute themselves as they are.")
+@click.option("-d", "--dataset", default=None, help="With all: labelled images to measure on.")
+@click.option("--suite", default="core", show_default=True, help="With all: name of a suite, or a file (.toml).")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Operator file; with all, a folder.")
+@_uncertainty
+@_json
 def debias(
-    encoder: str, attribute: str, method: str, subspace: str | None, lam: float | None, bank: str | None,
-    out: Path, seed: int,
+    encoder: str, attributes: Sequence[str], method: str, subspace: str, lam: str | None, bank: str | None,
+    references: str | None, nearest: int | None, bypass: bool, dataset: str | None, suite: str, out: Path, draws: int,
+    level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
-    """Fit a closed-form repair of an encoder's text embedding and write it as an operator file."""
+    """Fit a closed-form repair of an encoder's embedding and write it as an operator file; or compare all methods."""
+    from ..repair.debias import BypassOperator
     from ..repair.debias import debias as run
     from ..sources.encoders import load_encoder
 
-    options: dict[str, Any] = {"method": method, "subspace": subspace, "lam": lam, "bank": bank}
+    strength = _strength(lam)
+    if method == "all":
+        if len(attributes) > 1 or bank is not None:
+            raise click.UsageError("--method all compares on one attribute, with its own bank.")
+        options = {"references": references, "nearest": nearest or 20, "bypass": bypass, "dataset": dataset}
+        _compare(
+            load_encoder(encoder), out, as_json, attribute=attributes[0], subspace=subspace, suite=suite, draws=draws,
+            lam="auto" if strength is None else strength, level=level, seed=seed, **options,
+        )  # fmt: skip
+        return
+    if out.is_dir():
+        raise click.BadParameter(f"{out} is a folder; expected a file (.safetensors).", param_hint="--out")
     operator = run(
-        load_encoder(encoder), attribute=attribute, seed=seed,
-        **{name: value for name, value in options.items() if value is not None},
+        load_encoder(encoder), attribute=attributes[0] if len(attributes) == 1 else list(attributes), method=method,
+        subspace=subspace, bank=bank, references=references, nearest=nearest, bypass=bypass, seed=seed,
+        lam=1000.0 if strength is None else strength,
     )  # fmt: skip
     operator.save(out)
-    click.echo(f"{method} operator of rank {operator.rank} in {out}", err=True)
+    for note in operator.card.notes:
+        click.echo(note, err=True)
+    if isinstance(operator, BypassOperator):
+        click.echo(operator.described_errors(), err=True)
+    click.echo(f"{operator.card.method} operator of rank {operator.rank} in {out}", err=True)
+
+
+def _strength(lam: str | None) -> Any:
+    if lam is None or lam == "auto":
+        return lam
+    try:
+        return float(lam)
+    except ValueError:
+        raise click.BadParameter(f"{lam!r}; expected a number, inf or auto.", param_hint="--lambda") from None
+
+
+def _compare(encoder: Any, out: Path, as_json: bool, **options: Any) -> None:
+    from ..atomic import write_atomic
+    from ..repair.debias import compare_methods
+
+    if out.exists() and not out.is_dir():
+        raise click.BadParameter(f"{out} is a file; --method all writes a folder.", param_hint="--out")
+    comparison = compare_methods(encoder, **options)
+    for point in comparison.points:
+        if point.operator is not None:
+            point.operator.save(out / f"{options['attribute']}-{point.method.replace(', ', '-')}.safetensors")
+    write_atomic(out / "front.svg", comparison.svg())
+    write_atomic(out / "methods.txt", comparison.table() + "\n")
+    click.echo(comparison.table(), err=as_json)
+    _write(comparison.findings, out, as_json)
+
+
+@main.command(epilog=_example("fairvl apply gender.safetensors store -o fairer-store"))
+@click.argument("operator", type=_file)
+@click.argument("store", type=_folder)
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of the new store.")
+@click.option(
+    "--side", "sides", multiple=True, type=click.Choice(["text", "image"]),
+    help="Which vectors. Repeatable.  [default: what the operator is meant for]",
+)  # fmt: skip
+@click.option("--renormalise", is_flag=True, help="Bring treated vectors to unit length again.")
+@click.option("--allow-other-encoder", is_flag=True, help="Also take vectors of another encoder, or of none named.")
+@click.option("--engine", default="local", show_default=True, help="local, shard:i/n or ray.")
+@click.option("--workers", type=click.IntRange(0), default=None, help="Processes.  [default: one per core]")
+def apply(
+    operator: Path, store: Path, out: Path, sides: Sequence[str], renormalise: bool, allow_other_encoder: bool,
+    engine: str, workers: int | None,
+) -> None:  # fmt: skip
+    """Send the vectors of STORE through OPERATOR into a new store; killed, the same command goes on."""
+    from ..repair.debias import Operator
+    from ..repair.debias import apply as run
+
+    made = run(
+        Operator.load(operator), store, out, sides=tuple(sides) or None, renormalise=renormalise,
+        allow_other_encoder=allow_other_encoder, engine=engine, workers=workers,
+    )  # fmt: skip
+    if made is None:
+        click.echo("this part is done; the last run, with --engine local, makes the store", err=True)
+        return
+    vanished = made.manifest["applied"]["vanished"]
+    click.echo(f"{len(made)} rows in {out}" + (f"; {vanished} vectors vanished" if vanished else ""), err=True)
+
+
+@main.command(epilog=_example("fairvl bake gender.safetensors my-clip -o my-fairer-clip"))
+@click.argument("operator", type=_file)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder, or file for a file.")
+@click.option("--side", "sides", multiple=True, type=click.Choice(["text", "image"]), help="Which towers. Repeatable.")
+@click.option("--allow-other-encoder", is_flag=True, help="Also take weights that the operator was not fitted on.")
+def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allow_other_encoder: bool) -> None:
+    """Fold OPERATOR into the projection of an open_clip or transformers CHECKPOINT: no code of ours is needed then."""
+    from ..repair.debias import Operator
+    from ..repair.debias import bake as run
+
+    run(Operator.load(operator), checkpoint, out, sides=tuple(sides) or None, allow_other_encoder=allow_other_encoder)
+    click.echo(f"baked into {out}", err=True)
 
 
 @main.command(
