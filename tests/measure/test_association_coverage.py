@@ -14,7 +14,7 @@ RUNS = 500
 @pytest.mark.parametrize("resample", ["targets", "both"])
 @pytest.mark.parametrize("interval", ["bca", "percentile"])
 @pytest.mark.parametrize("strength", [0.0, 0.8, 1.6])
-def test_intervals_hold_the_planted_value_in_91_to_99_percent_of_runs_gate_18(strength, interval, resample):
+def test_intervals_hold_the_planted_value_in_91_to_98_percent_of_runs_gate_18(strength, interval, resample):
     rng = np.random.default_rng(0)
     dim, pool, n = 24, 20_000, 30
     poles = rng.normal(size=(2, pool, dim)) + 2.0 * np.eye(dim)[:2, None]
@@ -29,4 +29,5 @@ def test_intervals_hold_the_planted_value_in_91_to_99_percent_of_runs_gate_18(st
             x, y, a, b, interval=interval, resample=resample, draws=999, permutations=9, exact_limit=1, seed=run
         )
         covered += found.low <= truth <= found.high
-    assert 0.91 <= covered / RUNS <= 0.99  # attributes resampled as well: the percentile interval errs on the long side
+    long = interval == "percentile" and resample == "both"  # errs on the long side (docs/validity.md)
+    assert 0.91 <= covered / RUNS <= (0.99 if long else 0.98)

@@ -1,8 +1,8 @@
 """What explains bias across a population of models: results of a sweep in, Findings out.
 
 The model is the unit. `study` reads d per (model, test), joins covariates and downstream scores by model id, and
-returns one table. Every row has `n`; a row without an interval says why in `note`. Free columns are in italics here
-by being named in backquotes after "extra".
+returns one table. Every row has `n`; a row without an interval says why in `note`. Free columns are those named after
+"extra".
 
 Columns that most rows share: extra `scope`, which tests the number is over: "social", "control" (kept apart) or "all"
 (all tests together; the only scope when the results say no category); `order`, a modality order or empty for all
