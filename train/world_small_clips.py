@@ -18,7 +18,7 @@ from fairvl.sources.world import words as w
 from fairvl.sources.world.captions import CLAIMS, CONCEPTS, MOODS
 
 DIM = 24
-WIDTHS = {"small": (16, 28, 34), "large": (26, 48, 56)}  # conv; patches and their last hidden layer: equal in size
+WIDTHS = {"small": (16, 28, 34), "large": (22, 40, 48)}  # conv; patches and their last hidden layer: equal in size
 TEXT_WIDTHS = {"small": 32, "large": 64}
 FORMS = {"concept": w.ADJECTIVE_FORMS, "mood": w.MOOD_FORMS}
 CODES = {word: code for code, word in enumerate(w.vocabulary())}
@@ -154,7 +154,7 @@ def judged(logits: torch.Tensor, families: dict[str, range], said: NDArray[np.in
 
 
 def train(
-    pairs: Pairs, facts: NDArray[np.int64], architecture: str, size: str, *, seed: int, steps: int = 300,
+    pairs: Pairs, facts: NDArray[np.int64], architecture: str, size: str, *, seed: int, steps: int = 200,
     batch: int = 128, rate: float = 4e-3, contrasts: float = 10.0, blind: bool = False,
 ) -> SmallClip:  # fmt: skip
     """A model in eval mode.

@@ -13,13 +13,14 @@ import argparse
 import csv
 import io
 import json
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from world_sweeps import SCORED, SWEEPS, Stimuli, plans
+from world_sweeps import SCORED, SWEEPS, Plan, Stimuli, encoded, plans
 
 from fairvl import study
 from fairvl.atomic import write_atomic
@@ -29,6 +30,8 @@ from fairvl.study.sweep import ModelEntry, sweep
 
 DOCS = Path(__file__).parents[1] / "docs" / "world_sweeps"
 SHIPPED = "data"
+RUNS: dict[str, tuple[str, int | None]] = {name: (name, None) for name in SWEEPS} | {"data-short": ("data", 200)}
+Models = Sequence[tuple[Plan, Mapping[str, Any]]]
 RESULT_COLUMNS = ("model", "test", "topic", "category", "order", "effect_size", "low", "high", "n", "p")
 
 
@@ -40,19 +43,20 @@ def text_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = N
     return out.getvalue()
 
 
-def trained(work: Path, name: str) -> list[dict[str, Any]]:
-    """Rows of the models of a sweep, in the order of its plan."""
-    files = [work / name / f"{plan.model}.json" for plan in plans(name)]
-    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+def trained(work: Path, name: str) -> list[tuple[Plan, dict[str, Any]]]:
+    """Plans and rows of the trained models of a sweep."""
+    files = [(plan, work / f"{plan.key}.json") for plan in plans(*RUNS[name])]
+    return [(plan, json.loads(file.read_text(encoding="utf-8"))) for plan, file in files if file.is_file()]
 
 
-def covariates(row: Mapping[str, Any]) -> dict[str, Any]:
+def covariates(plan: Plan, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "dataset": row["dataset"], "dataset_family": row["family"], "dataset_size": row["composition"]["chosen"],
-        "filtering": "none" if row["filtering"] == "none" else "clip-score",
-        "architecture": f"{row['architecture']}-{row['size']}", "architecture_family": row["architecture"],
+        "dataset": plan.dataset, "dataset_family": plan.family, "dataset_size": row["composition"]["chosen"],
+        "filtering": "none" if plan.filtering == "none" else "clip-score",
+        "architecture": f"{plan.architecture}-{plan.size}", "architecture_family": plan.architecture,
         "params_m": round(row["parameters"] / 1e6, 6), "planted_strength": row["strength"],
         "careless_share": row["careless"], "handicap": row["blind"], "training_seed": row["seed"],
+        "training_steps": row["steps"],
         "training_seconds": row["seconds"],
     }  # fmt: skip
 
@@ -62,28 +66,29 @@ def score(row: Mapping[str, Any]) -> float:
     return round(float(np.mean([row["accuracy"][name] for name in SCORED])), 4)
 
 
-def population_of(work: Path, name: str, rows: Sequence[Mapping[str, Any]], stimuli: Stimuli, folder: Path) -> None:
+def population_of(work: Path, models: Models, stimuli: Stimuli, folder: Path) -> None:
     """Write the vectors and tables of a sweep's models into `folder`."""
-    held = [np.load(work / name / f"{row['model']}.npz") for row in rows]
+    vectors = [encoded(work, plan, stimuli) for plan, _ in models]
     folder.mkdir(parents=True, exist_ok=True)
     write_population(
-        folder, [row["model"] for row in rows], stimuli.texts, stimuli.pictures,
-        text_vectors=np.stack([vectors["texts"] for vectors in held]),
-        picture_vectors=np.stack([vectors["pictures"] for vectors in held]),
+        folder, [plan.model for plan, _ in models], stimuli.texts, stimuli.pictures,
+        text_vectors=np.stack([texts for texts, _ in vectors]),
+        picture_vectors=np.stack([pictures for _, pictures in vectors]),
     )  # fmt: skip
-    named = [{"model": row["model"], **covariates(row)} for row in rows]
+    named = [{"model": plan.model, **covariates(plan, row)} for plan, row in models]
     if folder == FOLDER:
         named = [row | {"encoder": f"world:population/{row['model']}"} for row in named]
     write_atomic(folder / MODELS, text_of(named))
-    columns = [{"model": row["model"], "score": score(row)} for row in rows]
-    write_atomic(folder / PERFORMANCE, text_of(columns))
+    write_atomic(folder / PERFORMANCE, text_of([{"model": plan.model, "score": score(row)} for plan, row in models]))
 
 
-def swept(rows: Sequence[Mapping[str, Any]], folder: Path, out: Path) -> Findings:
+def swept(models: Models, folder: Path, out: Path) -> Findings:
     """The association tests of world-eat for all models of a population."""
+    where = "" if folder == FOLDER else f"?folder={folder}"
     entries = [
-        ModelEntry(row["model"], f"world:population/{row['model']}?folder={folder}", covariates(row)) for row in rows
+        ModelEntry(plan.model, f"world:population/{plan.model}{where}", covariates(plan, row)) for plan, row in models
     ]
+    shutil.rmtree(out, ignore_errors=True)
     return sweep(entries, out, suite="world-eat")
 
 
@@ -102,13 +107,13 @@ def studied(name: str, docs: Path) -> Findings:
     return study(docs / f"{name}.csv", **tables)
 
 
-def composition(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def composition(models: Models) -> dict[str, dict[str, Any]]:
     """What each dataset says, once."""
     found: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        key = f"{row['sweep']}/{row['dataset']}/{row['strength']}"
-        head = {name: row[name] for name in ("sweep", "dataset", "filtering", "strength", "careless")}
-        found.setdefault(key, {**head, **row["composition"]})
+    for plan, row in models:
+        head = {"dataset": plan.dataset, "filtering": plan.filtering, "strength": row["strength"]}
+        head |= {"careless": row["careless"], **row["composition"]}
+        found.setdefault(f"{plan.dataset}/{row['strength']}/{row['careless']}", head)
     return found
 
 
@@ -116,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=DOCS)
-    parser.add_argument("--sweeps", nargs="+", choices=SWEEPS, default=SWEEPS)
+    parser.add_argument("--sweeps", nargs="+", choices=RUNS, default=tuple(RUNS))
     parser.add_argument("--ship", action="store_true")
     arguments = parser.parse_args()
     work, docs = arguments.work.absolute(), arguments.out
@@ -125,17 +130,18 @@ def main() -> None:
     datasets: dict[str, dict[str, Any]] = {}
     for name in arguments.sweeps:
         began = time.perf_counter()
-        rows = trained(work, name)
-        datasets |= composition(rows)
+        models = trained(work, name)
+        datasets |= composition(models)
         folder = FOLDER if arguments.ship and name == SHIPPED else work / f"{name}-population"
-        population_of(work, name, rows, stimuli, folder)
-        findings = swept(rows, folder, work / f"{name}-sweep-{len(rows)}")
+        population_of(work, models, stimuli, folder)
+        findings = swept(models, folder, work / f"{name}-sweep")
         write_atomic(docs / f"{name}.csv", results(findings))
         for table in (MODELS, PERFORMANCE):
             write_atomic(docs / f"{name}-{table}", (folder / table).read_bytes())
         studied(name, docs).write(docs / f"{name}-study.csv")
-        print(f"{name}: {len(rows)} models, swept and studied in {time.perf_counter() - began:.0f} s", flush=True)
-    write_atomic(docs / "datasets.csv", text_of(list(datasets.values())))
+        print(f"{name}: {len(models)} models, swept and studied in {time.perf_counter() - began:.0f} s", flush=True)
+    if set(arguments.sweeps) >= set(SWEEPS):
+        write_atomic(docs / "datasets.csv", text_of(list(datasets.values())))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from pathlib import Path
 from ...errors import InputError
 from ...findings import Findings
 from .audit import audit_demo
+from .study import study_demo
 
-DEMOS = {"audit": audit_demo}
+DEMOS = {"audit": audit_demo, "study": study_demo}
 
 
 def demo(name: str = "audit", out: Path | str | None = None, *, seed: int = 0) -> Findings:
