@@ -391,9 +391,10 @@ def debias(
         return
     if out.is_dir():
         raise click.BadParameter(f"{out} is a folder; expected a file (.safetensors).", param_hint="--out")
+    chosen: Any = subspace
     operator = run(
         load_encoder(encoder), attribute=attributes[0] if len(attributes) == 1 else list(attributes), method=method,
-        subspace=subspace, bank=bank, references=references, nearest=nearest, bypass=bypass, seed=seed,
+        subspace=chosen, bank=bank, references=references, nearest=nearest, bypass=bypass, seed=seed,
         lam=1000.0 if strength is None else strength,
     )  # fmt: skip
     operator.save(out)

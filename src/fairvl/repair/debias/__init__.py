@@ -1,11 +1,16 @@
 """Closed-form debiasing of embeddings: each `fit` returns a frozen `Operator`, nearly always a `LinearOperator`."""
 
+from .applying import apply as apply
+from .baking import BakedUnchecked as BakedUnchecked
+from .baking import bake as bake
 from .base import Operator as Operator
 from .bypass import Bypass as Bypass
 from .bypass import BypassOperator as BypassOperator
 from .circle import CircleMethod as CircleMethod
 from .circle import CircleOperator as CircleOperator
 from .circle import utility_bound as utility_bound
+from .comparison import Comparison as Comparison
+from .comparison import compare_methods as compare_methods
 from .equalisation import Equalisation as Equalisation
 from .equalisation import EqualisingOperator as EqualisingOperator
 from .fitting import debias as debias
@@ -25,11 +30,13 @@ from .wrapped import VanishedWarning as VanishedWarning
 from .wrapped import WrappedEncoder as WrappedEncoder
 
 __all__ = [
+    "BakedUnchecked",
     "Bypass",
     "BypassOperator",
     "CalibratedProjection",
     "CircleMethod",
     "CircleOperator",
+    "Comparison",
     "Diagnosis",
     "Equalisation",
     "EqualisingOperator",
@@ -43,6 +50,9 @@ __all__ = [
     "OrthogonalProjection",
     "VanishedWarning",
     "WrappedEncoder",
+    "apply",
+    "bake",
+    "compare_methods",
     "debias",
     "join",
     "random_control",

@@ -193,7 +193,7 @@ class Operator:
 
     def _apply_rows(self, rows: FloatArray, eps_out: float) -> FloatArray:
         result = self._map(rows, NumpySpace(rows.dtype))
-        limit = _vanishing(float(np.finfo(rows.dtype).eps), eps_out, self.dim)
+        limit = vanishing(float(np.finfo(rows.dtype).eps), eps_out, self.dim)
         square = np.einsum("ij,ij->i", result, result)
         result[square <= limit**2 * np.einsum("ij,ij->i", rows, rows)] = 0.0
         return np.asarray(result)
@@ -213,7 +213,7 @@ class Operator:
         space = TorchSpace(torch, dtype, vectors.device)
         parts = [self._map(rows[block], space) for block in blocks(len(rows), self.block_rows)]
         result = torch.cat(parts) if parts else rows
-        limit = _vanishing(torch.finfo(dtype).eps, torch.finfo(vectors.dtype).eps, self.dim)
+        limit = vanishing(torch.finfo(dtype).eps, torch.finfo(vectors.dtype).eps, self.dim)
         with torch.no_grad():
             zero = result.norm(dim=-1, keepdim=True) <= limit * rows.norm(dim=-1, keepdim=True)
         return result.masked_fill(zero, 0.0).to(vectors.dtype).reshape(vectors.shape)
@@ -272,7 +272,7 @@ class TorchSpace(NumpySpace):
 Space = NumpySpace
 
 
-def _vanishing(eps_compute: float, eps_given: float, dim: int) -> float:
+def vanishing(eps_compute: float, eps_given: float, dim: int) -> float:
     # Below this share of its length, what is left of a vector is the rounding of the product or of the input itself.
     return max(8.0 * eps_compute * math.sqrt(dim), eps_given)
 

@@ -73,7 +73,7 @@ def debias(
     bypass : bool
         Leave queries that name the attribute themselves as they are; see `Bypass`.
     never : collection of str
-        Texts that an evaluation uses: they take no part in the fit or in the choice of `lam`.
+        Texts that an evaluation uses: pairs with them take no part in the fit or in the choice of `lam`.
     seed : int
         Of ``random`` and of the forest of ``imputation``.
 
@@ -211,6 +211,7 @@ class Problem:
         projected = method in ("orthogonal", "calibrated")
         both = operator.card.images or (self.references is not None and method != "equalised")
         return operator.described(
+            method=method,
             attribute=", ".join(self.attributes),
             subspace="random" if method == "random" else self.subspace if projected else operator.card.subspace,
             n_prompts=len(prompts) or operator.card.n_prompts,

@@ -87,6 +87,8 @@ class Vectors:
 def encoded(encoder: Encoder, texts: Iterable[str]) -> Vectors:
     """Unit vectors of the distinct `texts`."""
     distinct = list(dict.fromkeys(texts))
+    if not distinct:
+        return Vectors({})
     rows = unit_doubles(encoder.encode_texts(distinct), "encoded prompts")
     return Vectors(dict(zip(distinct, rows, strict=True)))
 
@@ -94,7 +96,7 @@ def encoded(encoder: Encoder, texts: Iterable[str]) -> Vectors:
 def attribute_texts(
     attribute: str, bank: str | Path | Bank | None, encoder: Encoder, *, pairs: bool, never: Collection[str] = ()
 ) -> AttributeTexts:
-    """The prompts of the bank of `attribute` that `encoder` can read, without those in `never`.
+    """The prompts of the bank of `attribute` that `encoder` can read, and its pairs without the texts of `never`.
 
     Raises
     ------
@@ -102,14 +104,12 @@ def attribute_texts(
         No such bank, one set only, or nothing left of a set or of the pairs where they are needed.
     """
     chosen = bank if isinstance(bank, Bank) else load_bank(f"debias-{attribute}" if bank is None else bank)
-    sets, notes = _usable_prompts(chosen, encoder, never)
+    sets, notes = _usable_prompts(chosen, encoder)
     found, more = _usable_pairs(chosen, encoder, never, needed=pairs)
     return AttributeTexts(attribute, chosen, sets, found, (*notes, *(more if pairs else ())))
 
 
-def _usable_prompts(
-    bank: Bank, encoder: Encoder, never: Collection[str]
-) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+def _usable_prompts(bank: Bank, encoder: Encoder) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """The prompts of each set, without those that the encoder cannot read and the ones that oppose them."""
     if len(bank.sets) < 2:
         raise BankError(
@@ -117,7 +117,7 @@ def _usable_prompts(
         )
     sets = [bank.prompts(name).texts for name in bank.sets]
     aligned = len({len(texts) for texts in sets}) == 1
-    bad = [unreadable(texts, encoder) | {i for i, text in enumerate(texts) if text in never} for texts in sets]
+    bad = [unreadable(texts, encoder) for texts in sets]
     out = set().union(*bad) if aligned else set()
     kept = [
         tuple(text for row, text in enumerate(texts) if row not in (out if aligned else own))
@@ -129,8 +129,7 @@ def _usable_prompts(
             "words, or longer than its context). Give a bank in words that it knows."
         )
     dropped = sum(len(texts) for texts in sets) - sum(len(texts) for texts in kept)
-    why = "the encoder cannot read them or the prompt they oppose" + (", or the evaluation uses them" if never else "")
-    notes = (f"{dropped} prompts left out: {why}",) if dropped else ()
+    notes = (f"{dropped} prompts left out: the encoder cannot read them or the prompt they oppose",) if dropped else ()
     return dict(zip(bank.sets, kept, strict=True)), notes
 
 
