@@ -48,7 +48,7 @@ SHORT = """In a first run with 200 steps small models had learned less of the pl
 so: {verdict} That is an effect of short training, and a real one; its tables are kept (`data-short`). It also counted
 hair among the social tests, where unlearned words add noise; hair now stands with the controls."""
 CHOICES = """Poses hardly vary in the training pictures, so that models learn in seconds. Bias is planted on perceived
-skin tone (a colour, which every tower learns in that time) and not on gender, which models this small do not learn.
+skin tone (a colour, which every tower learns in that time) and not on gender, which models this small hardly learn.
 Within a dataset the shares of pleasant words are held to the plan by leaving out a few pairs: without that, a dataset's
 luck with its captions is an effect that all its models share, and a study is right to find it."""
 MEASURES = """The filter keeps the three quarters of a pool's pairs that the shipped `world:clip` scores highest;
