@@ -477,6 +477,74 @@ def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allo
 
 
 @main.command(
+    epilog=_example(
+        "fairvl dedup store --keep 0.5 --concepts gender -o pruned",
+        "fairvl dedup store --keep 0.5 --policy semdedup -o published",
+        "fairvl dedup store --threshold 0.95 --policy quality --quality aesthetic -o pruned",
+    )
+)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--keep", type=float, default=None, help="Share of rows to keep, such as 0.5.")
+@click.option("--threshold", type=float, default=None, help="Or: the cosine above which rows are duplicates.")
+@click.option(
+    "--policy",
+    type=click.Choice(["fair", "semdedup", "fairdedup", "quality", "random"]),
+    default="fair",
+    show_default=True,
+    help="Which of several duplicates stays.",
+)
+@click.option("--concepts", help="Column of the store whose groups the fair policies hold to the target.")
+@click.option("--target", default="population", show_default=True, help="population, uniform, or LABEL=SHARE,...")
+@click.option("--quality", help="Column that --policy quality ranks by, higher is better.")
+@click.option("--labels", help="Columns that the audit looks at, comma-separated.  [default: --concepts]")
+@click.option("--ledger", default="cluster", show_default=True, help="cluster, rounds(n) or global.")
+@click.option("--clusters", type=click.IntRange(1), default=None, help="Number of clusters.  [default: by cost]")
+@click.option("--centroids", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Centroids (.npy).")
+@click.option("--buckets", type=click.IntRange(1), default=None, help="Pieces that are compared independently.")
+@click.option("--kind", type=click.Choice(["image", "text"]), default="image", show_default=True)
+@click.option("--engine", default="local", show_default=True, help="local, shard:i/n or ray (ray?cpus=2).")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes; 0 is this one.")
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of keep list, audit and all that resumes.")
+@_seed
+@_json
+def dedup(
+    store: Path, keep: float | None, threshold: float | None, policy: str, concepts: str | None, target: str,
+    quality: str | None, labels: str | None, ledger: str, clusters: int | None, centroids: Path | None,
+    buckets: int | None, kind: str, engine: str, workers: int, out: Path, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Drop semantic duplicates of STORE and say what that did to every group; killed, the same command goes on."""
+    from ..repair.dedup import dedup as run
+    from ..sources.store import EmbeddingStore
+
+    opened = EmbeddingStore.open(store)
+    names = [name for name in (labels.split(",") if labels else [concepts]) if name]
+    try:
+        result = run(
+            opened, out, keep=keep, threshold=threshold, policy=policy, concepts=concepts, target=_target(target),
+            quality=quality, labels={name: opened.columns(name).tolist() for name in names}, ledger=ledger, kind=kind,
+            clusters=clusters, centroids=centroids, buckets=buckets, engine=engine, workers=workers, seed=seed,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        _fail(f"interrupted; {out} keeps what is done, and the same command goes on from there.", INTERRUPTED)
+    if as_json:
+        click.echo((out / "findings.json").read_text(encoding="utf-8"))
+    click.echo(f"{result.describe()}; see {out / 'keep.parquet'}", err=True)
+
+
+def _target(text: str) -> str | dict[str, float]:
+    if "=" not in text:
+        return text
+    shares: dict[str, float] = {}
+    for pair in text.split(","):
+        label, _, share = pair.rpartition("=")
+        try:
+            shares[label] = float(share)
+        except ValueError:
+            raise click.BadParameter(f"{pair!r}; expected LABEL=SHARE.", param_hint="--target") from None
+    return shares
+
+
+@main.command(
     epilog=_example("fairvl report audit/findings.json -o report.html", "fairvl report a.json b.json -o compare.html")
 )
 @click.argument("findings", nargs=-1, required=True, type=click.Path(path_type=Path))
