@@ -60,7 +60,8 @@ def bounded(rows: NDArray[np.float32], axes: NDArray[np.float32], m: int) -> Bou
 
 def rest_lengths(coordinates: NDArray[np.float32], squares: Floats, rotation: float) -> NDArray[np.float32]:
     kept = _squares(coordinates)
-    rest = np.sqrt(np.maximum(0.0, squares - kept) + 2 * rotation * LENGTH + rotation**2)
+    # Both sums of squares are float32: off by less than `rotation` each, which covers more than one coordinate.
+    rest = np.sqrt(np.maximum(0.0, squares - kept) + 4 * rotation * LENGTH + rotation**2)
     return np.asarray(rest * (1 + 2 * UNIT), dtype=np.float32)
 
 
@@ -82,7 +83,7 @@ def chosen_measure(rows: NDArray[np.float32], axes: NDArray[np.float32], thresho
     best, cost = 0, 0.85 * (dim + PAIR_COST + base)
     done = 0
     for m in MEASURES:
-        if m >= dim:
+        if m >= dim or m + 1 + PAIR_COST + base >= cost:
             break
         rotation = math.sqrt(m) * (product_error(dim) + 2 * UNIT)
         part = coordinates[:, done:m]
@@ -98,5 +99,5 @@ def chosen_measure(rows: NDArray[np.float32], axes: NDArray[np.float32], thresho
 
 
 def _squares(rows: NDArray[np.float32]) -> Floats:
-    squares: Any = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    squares: Any = np.einsum("ij,ij->i", rows, rows)
     return np.asarray(squares, dtype=np.float64)
