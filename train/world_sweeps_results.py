@@ -4,7 +4,8 @@
 
 Reads what ``train/world_sweeps.py`` wrote; writes, per sweep, ``docs/world_sweeps/NAME.csv`` (effect sizes),
 ``NAME-models.csv``, ``NAME-performance.csv`` and ``NAME-study.csv``, and ``datasets.csv``: what the filter did. With
-`--ship` the population of the sweep "data" goes into the package, for ``fairvl demo study``.
+`--ship` the population of the sweep "data" goes into the package, for ``fairvl demo study``. Without `--work` only the
+studies are made again, from the kept effect sizes.
 """
 
 from __future__ import annotations
@@ -119,12 +120,17 @@ def composition(models: Models) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path)
     parser.add_argument("--out", type=Path, default=DOCS)
     parser.add_argument("--sweeps", nargs="+", choices=RUNS, default=tuple(RUNS))
     parser.add_argument("--ship", action="store_true")
     arguments = parser.parse_args()
-    work, docs = arguments.work.absolute(), arguments.out
+    docs = arguments.out
+    if arguments.work is None:
+        for name in arguments.sweeps:
+            studied(name, docs).write(docs / f"{name}-study.csv")
+        return
+    work = arguments.work.absolute()
     docs.mkdir(parents=True, exist_ok=True)
     stimuli = Stimuli.load()
     datasets: dict[str, dict[str, Any]] = {}

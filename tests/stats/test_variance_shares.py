@@ -18,7 +18,7 @@ def setting(rng, n=60):
 def test_f_and_p_are_those_of_the_nested_models():
     rng = np.random.default_rng(0)
     groups, others = setting(rng)
-    y = groups @ rng.standard_normal(5) + rng.standard_normal(60)
+    y = groups @ rng.standard_normal(5) + others[:, 1] + rng.standard_normal(60)
     share = variance_share(y, others, groups)
 
     def rss(x):
@@ -30,7 +30,22 @@ def test_f_and_p_are_those_of_the_nested_models():
     assert share.f == pytest.approx(f)
     assert share.p == pytest.approx(stats.f.sf(f, 4, 54))
     adjusted = [1 - (r / d) / y.var(ddof=1) for r, d in ((small, 58), (big, 54))]
+    assert adjusted[0] > 0
     assert share.value == pytest.approx(adjusted[1] - adjusted[0])
+
+
+def test_a_share_lies_within_its_interval_also_where_the_others_explain_less_than_chance():
+    rng = np.random.default_rng(4)
+    groups = np.eye(3)[np.arange(60) % 3]
+    found = 0
+    for _ in range(200):
+        others = np.column_stack([np.ones(60), rng.standard_normal((60, 6))])
+        y = groups @ np.array([-1.0, 0.0, 1.0]) + 0.3 * rng.standard_normal(60)
+        share = variance_share(y, others, groups)
+        left = float(design(others).residual_squares(y)) / 53 / y.var(ddof=1)
+        found += left > 1
+        assert share.low <= share.value <= share.high <= 1
+    assert found > 20
 
 
 def test_under_the_null_the_interval_holds_zero_and_the_value_is_zero_on_average():

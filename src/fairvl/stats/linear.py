@@ -116,10 +116,10 @@ def variance_share(y: ArrayLike, others: ArrayLike, tested: ArrayLike, *, level:
 
     Notes
     -----
-    With mean squares ``MSE`` of the full model, ``MSR`` without `tested` and ``MST`` around the mean, the value is
-    ``(MSR - MSE) / MST``, a difference of adjusted R squared, and ``partial = 1 - MSE / MSR``. The interval inverts
-    the noncentral F distribution, which is exact for the partial share under normal errors
-    (``lambda / (lambda + n)``), and is scaled by the share that `others` leave, ``MSR / MST``, taken as known.
+    With mean squares ``MSE`` of the full model, ``MSR`` without `tested` and ``MST`` around the mean,
+    ``partial = 1 - MSE / MSR``, and `others` leave the share ``min(MSR / MST, 1)``; the value is their product, a
+    difference of adjusted R squared. The interval inverts the noncentral F distribution, which is exact for the
+    partial share under normal errors (``lambda / (lambda + n)``), and is scaled by what `others` leave, taken as known.
     Its lower end is 0 unless the F test rejects at ``(1 - level) / 2``.
 
     References
@@ -145,15 +145,13 @@ def variance_share(y: ArrayLike, others: ArrayLike, tested: ArrayLike, *, level:
         return Share(nan, nan, nan, nan, nan, df, df_residual, nan)
     rss, rss_without = float(full.residual_squares(values)), float(without.residual_squares(values))
     mse, msr, mst = rss / df_residual, rss_without / without.df, total / (len(values) - 1)
+    share = min(msr / mst, 1.0)  # what the others leave; more than all of it only by their degrees of freedom
     if mse <= 1e-20 * mst:
-        share = msr / mst
         return Share(share, share, share, 1.0, math.inf, df, df_residual, 0.0)
     f = max(rss_without - rss, 0.0) / df / mse
-    low, high = (
-        scale / (scale + len(values)) * min(msr / mst, 1.0) for scale in _noncentrality(f, df, df_residual, level)
-    )
+    low, high = (scale / (scale + len(values)) * share for scale in _noncentrality(f, df, df_residual, level))
     partial = 1 - mse / msr
-    return Share((msr - mse) / mst, low, high, partial, f, df, df_residual, float(stats.f.sf(f, df, df_residual)))
+    return Share(partial * share, low, high, partial, f, df, df_residual, float(stats.f.sf(f, df, df_residual)))
 
 
 def _noncentrality(f: float, df: int, df_residual: int, level: float) -> tuple[float, float]:
