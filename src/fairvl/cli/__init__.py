@@ -583,7 +583,7 @@ def check(findings: Path, thresholds: Path, as_json: bool) -> None:
 @_seed
 @_json
 def demo(name: str, out: Path, seed: int, as_json: bool) -> None:
-    """One capability's whole experiment on the built-in world (NAME: audit)."""
+    """One capability's whole experiment on the built-in world. NAME: audit (the default) or study."""
     from ..reproduce.demos import demo as run
 
     _write(run(name, out, seed=seed), out, as_json)
