@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fairvl.repair.debias import CalibratedProjection, OrthogonalProjection, random_projection
+from fairvl.repair.debias import (
+    CalibratedProjection,
+    CircleMethod,
+    Leace,
+    MeanDifference,
+    OrthogonalProjection,
+    random_projection,
+    utility_bound,
+)
 
 pytestmark = pytest.mark.realdata
 
@@ -65,3 +73,31 @@ def test_calibration_closes_the_fitted_pair(classes):
     operator = CalibratedProjection(lam=1000.0, subspace="centred").fit(np.concatenate(boys), *pair)
     gap = np.linalg.norm(operator(np.float64(pair[0])) - operator(np.float64(pair[1])))
     assert gap < 0.1 * np.linalg.norm(np.float64(pair[0]) - np.float64(pair[1]))
+
+
+def test_erasure_from_two_labels_and_the_covariance_of_all_classes_moves_least(classes):
+    vectors, row = classes
+    rows = np.float64(vectors) / np.linalg.norm(np.float64(vectors), axis=1, keepdims=True)
+    labels = [None] * len(rows)
+    for name, value in (("Man", "male"), ("Boy", "male"), ("Woman", "female"), ("Girl", "female")):
+        labels[row[name]] = value
+    leace, mean = Leace().fit(rows, labels), MeanDifference().fit(rows, labels)
+    moved = [np.square(operator(rows) - rows).sum() for operator in (leace, mean)]
+    assert moved[0] < 0.5 * moved[1]
+    for operator in (leace, mean):
+        after = operator(rows)
+        means = [after[[row[a], row[b]]].mean(axis=0) for a, b in (("Man", "Boy"), ("Woman", "Girl"))]
+        assert abs(means[0] - means[1]).max() < 1e-12
+        pair = [slice_ / np.linalg.norm(slice_) for slice_ in (after[row["Man"]], after[row["Woman"]])]
+        assert pair[0] @ pair[1] > cosine(vectors[row["Man"]], vectors[row["Woman"]]) + 0.02
+
+
+def test_the_circle_keeps_its_bound_on_real_vectors(classes):
+    vectors, row = classes
+    rows = np.float64(vectors) / np.linalg.norm(np.float64(vectors), axis=1, keepdims=True)
+    operator = CircleMethod().fit(rows[[row["Man"], row["Woman"]]], ["male", "female"])
+    after = operator(rows)
+    bound = utility_bound(rows, after)
+    change = abs(after @ after.T - rows @ rows.T)
+    assert (change <= bound[:, None] + bound[None, :] + 1e-12).all()
+    assert change.max() > 0.01
