@@ -100,7 +100,7 @@ def test_nan_in_one_model_stays_in_that_model():
     assert np.isfinite(whole.p).all()
     none_left = population_tests(np.full((2, 5), np.nan), np.ones((2, 5)))
     assert np.isnan(none_left.p).all()
-    assert none_left.p_floor == 1 / 252
+    assert none_left.p_floor == 2 / 252  # two-sided
 
 
 def test_identical_stimuli_are_flagged_nan():

@@ -109,6 +109,25 @@ def test_complete_separation_is_one_split_of_all_gate_22(n, m):
     assert two_sample_p(tied, y, method="saddlepoint").p == pytest.approx(2 / math.comb(n + m, n), rel=1e-12)
 
 
+@pytest.mark.parametrize("tail", ["greater", "less", "two-sided"])
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (6, 6), (4, 7), (1, 1)])
+def test_the_floor_is_the_smallest_p_of_all_data(n, m, tail):
+    """The most extreme data of these sizes reach it, in every method that counts; no labelling gets below."""
+    low, high = np.arange(n + m) - 100.0, np.arange(n + m) + 0.0
+    x, y = (low[:n], high[n:]) if tail == "less" else (high[-n:] + 100, low[:m])
+    labellings = itertools.combinations(range(n + m), n)
+    pooled = np.concatenate([x, y])
+    least = min(
+        two_sample_p(pooled[list(chosen)], np.delete(pooled, chosen), tail=tail, method="enumerate").p
+        for chosen in labellings
+    )
+    for method in ("enumerate", "match", "lattice", "saddlepoint"):
+        if method != "saddlepoint" or n + m > 2:
+            found = two_sample_p(x, y, tail=tail, method=method)
+            assert found.p == pytest.approx(least, rel=1e-9)
+            assert found.floor == pytest.approx(least, rel=1e-12)
+
+
 def test_thin_tails_of_large_sets_are_counted_exactly():
     x, y = np.arange(100.0) + 100, np.arange(100.0)
     x[0], y[-1] = 98.5, 99.5  # by hand: the sum over x is one less than the largest, ...

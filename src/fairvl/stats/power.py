@@ -95,7 +95,7 @@ def power(
     if method not in get_args(PowerMethod):
         raise InputError(f"method={method!r}; expected one of {get_args(PowerMethod)}.")
     shift = shift_of(effect_size, n_x, n_y, ddof)
-    floor = _floor(n_x, n_y, tail)
+    floor = smallest_p(n_x, n_y, tail)
     if method == "auto":
         method = "simulation" if min(n_x, n_y) < _SMALL_SIDE else "noncentral t"
     if floor > level:
@@ -146,7 +146,7 @@ def minimum_detectable_effect(
         return _student(shift, n_x, n_y, level, upward)
 
     shift = math.nan
-    if _floor(n_x, n_y, tail) <= level:
+    if smallest_p(n_x, n_y, tail) <= level:
         low, high = 0.0, 1.0
         while chance(high) < target_power and high < 64:
             low, high = high, 2 * high
@@ -206,12 +206,6 @@ def _check_design(n_x: int, n_y: int, alpha: float, tests: int, tail: Tail) -> f
     return alpha / tests
 
 
-def _floor(n_x: int, n_y: int, tail: Tail) -> float:
-    """Smallest attainable p: two-sided tests of equal sizes count the mirrored split as well."""
-    floor = smallest_p(n_x, n_y)
-    return 2 * floor if tail == "two-sided" and n_x == n_y else floor
-
-
 def _student(shift: float, n_x: int, n_y: int, level: float, tail: Tail) -> float:
     from scipy.special import nctdtr, stdtrit
 
@@ -249,7 +243,7 @@ def _answer(
     tail: Tail,
     method: str,
 ) -> Power:
-    floor = _floor(*sizes, tail)
+    floor = smallest_p(*sizes, tail)
     note = ""
     if floor > level:
         note = f"the smallest p of {sizes[0]} + {sizes[1]} units is {floor:.3g}; {level:.3g} cannot be reached"

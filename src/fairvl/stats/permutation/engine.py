@@ -150,7 +150,7 @@ def _enumerated(rows: Rows, tail: Tail) -> tuple[PermutationP, ...]:
             f'method="enumerate" with {splits:.3g} splits of {rows.n_x} and {rows.n_y} values; at most '
             f'{_LARGEST_ENUMERATION:,}. Use method="match" or "auto".'
         )
-    return tuple(counted_p(h, rows.n_x, rows.n_y, ENUMERATED) for h in enumerated_hits(rows, tail))
+    return tuple(counted_p(h, rows.n_x, rows.n_y, tail, ENUMERATED) for h in enumerated_hits(rows, tail))
 
 
 def _matched(rows: Rows, tail: Tail) -> tuple[PermutationP, ...]:
@@ -159,17 +159,17 @@ def _matched(rows: Rows, tail: Tail) -> tuple[PermutationP, ...]:
             f'method="match" would hold {n_half_sums(rows.n_x, rows.n_y):.3g} subset sums for {rows.n_x} and '
             f'{rows.n_y} values; at most {_HALF_SUMS:,}. Use method="auto", "lattice" or "saddlepoint".'
         )
-    return tuple(counted_p(h, rows.n_x, rows.n_y, MATCHED) for h in matched_hits(rows, tail))
+    return tuple(counted_p(h, rows.n_x, rows.n_y, tail, MATCHED) for h in matched_hits(rows, tail))
 
 
 def _on_a_lattice(rows: Rows, tail: Tail, grid: int | None) -> tuple[PermutationP, ...]:
-    splits, floor = math.comb(rows.n_x + rows.n_y, rows.n_x), smallest_p(rows.n_x, rows.n_y)
+    splits, floor = math.comb(rows.n_x + rows.n_y, rows.n_x), smallest_p(rows.n_x, rows.n_y, tail)
     found = lattice_ps(rows, tail, grid)
     return tuple(PermutationP(p, LATTICE, (high - low) / 2, floor, splits, low, high) for p, low, high in found)
 
 
 def _by_saddlepoint(rows: Rows, tail: Tail) -> tuple[PermutationP, ...]:
-    floor = smallest_p(rows.n_x, rows.n_y)
+    floor = smallest_p(rows.n_x, rows.n_y, tail)
     splits = math.comb(rows.n_x + rows.n_y, rows.n_x)
     found = []
     for p, error in zip(*saddlepoint_ps(rows, tail), strict=True):

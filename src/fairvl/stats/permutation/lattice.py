@@ -27,7 +27,7 @@ def lattice_ps(rows: Rows, tail: Tail, grid: int | None = None) -> list[tuple[fl
             'Use method="saddlepoint" or "sample".'
         )
     tails, everything = rows.upper_tails(tail)
-    least = smallest_p(n_x, n_y)
+    least = smallest_p(n_x, n_y, tail)
     found = []
     for row, all_extreme in enumerate(everything):
         if all_extreme or np.ptp(rows.values[row]) <= rows.tolerance[row]:

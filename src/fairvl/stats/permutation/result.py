@@ -47,11 +47,11 @@ class PermutationP:
         return self.method in (ENUMERATED, MATCHED)
 
 
-def counted_p(hits: int, n_x: int, n_y: int, method: str) -> PermutationP:
+def counted_p(hits: int, n_x: int, n_y: int, tail: Tail, method: str) -> PermutationP:
     """The exact p of `hits` among all splits."""
     splits = math.comb(n_x + n_y, n_x)
     p = max(hits / splits, LEAST)
-    return PermutationP(p, method, 0.0, smallest_p(n_x, n_y), splits, p, p)
+    return PermutationP(p, method, 0.0, smallest_p(n_x, n_y, tail), splits, p, p)
 
 
 def sampled_p(hits: int, draws: int) -> PermutationP:
@@ -60,15 +60,18 @@ def sampled_p(hits: int, draws: int) -> PermutationP:
     return PermutationP(p, SAMPLED, math.sqrt(p * (1 - p) / draws), 1 / (draws + 1), draws)
 
 
-def smallest_p(n_x: int, n_y: int) -> float:
+def smallest_p(n_x: int, n_y: int, tail: Tail = "greater") -> float:
     """The smallest p that any method can find for these sizes: one split of all.
+
+    Two-sided and of equal sizes it is two: exchanging the sides turns the sign and nothing else.
 
     Examples
     --------
-    >>> smallest_p(6, 6) == 1 / 924
-    True
+    >>> smallest_p(6, 6) == 1 / 924, smallest_p(6, 6, "two-sided") == 2 / 924
+    (True, True)
     """
-    return max(1 / math.comb(n_x + n_y, n_x), LEAST)
+    splits = 2 if tail == "two-sided" and n_x == n_y else 1
+    return max(splits / math.comb(n_x + n_y, n_x), LEAST)
 
 
 def check_tail(tail: str) -> None:
