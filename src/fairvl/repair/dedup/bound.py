@@ -20,7 +20,7 @@ UNIT = 2.0**-24  # relative rounding of float32
 MEASURES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 LEAST_ROWS = 1500  # below, the product itself is a matter of milliseconds
 SAMPLED_AXES = 4096
-SAMPLED_PAIRS = 384
+SAMPLED_PAIRS = 256
 # What a pair costs beside its multiplications, and what a full check of one pair costs, both in multiplications.
 PAIR_COST, CHECK_COST = 30.0, 60.0
 LENGTH = 1.0 + 2.5e-3  # longest row that still counts as a unit row

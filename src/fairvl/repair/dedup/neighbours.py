@@ -51,6 +51,7 @@ class Neighbours:
     guard: float
     normalised: int = 0
     ids: Any = field(default=None, repr=False)
+    known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # similarities to centroids
 
     def __len__(self) -> int:
         return len(self.clusters)

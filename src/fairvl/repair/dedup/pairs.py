@@ -19,8 +19,8 @@ from .rows import Ints, Rows, dots
 Filter: TypeAlias = Literal["auto", "off"] | int
 Found: TypeAlias = tuple[Ints, Ints, NDArray[np.float32]]
 
-BLOCK = 1024
-_WIDTH = 2  # a tile is `block` rows against this many blocks
+BLOCK = 512
+_WIDTH = 4  # a tile is `block` rows against this many blocks
 
 
 def tiles(n_rows: int, n_columns: int, block: int, *, triangle: bool) -> Iterator[tuple[slice, slice]]:

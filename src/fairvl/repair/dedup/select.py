@@ -208,7 +208,11 @@ def _rank(
         return rules.ranked((-np.where(np.isnan(values), -np.inf, values),), neighbours.order)
     if similarity is not None:
         return rules.ranked((_numbers(similarity, n, "similarity"),), neighbours.order)
-    return rules.ranked((centroid_similarity(neighbours.vectors, neighbours.clusters, centroid),), neighbours.order)
+    key = None if centroid is None else np.asarray(centroid, dtype=np.float64).tobytes()
+    if key not in neighbours.known:  # policies and thresholds are tried many times over one pass
+        neighbours.known.clear()
+        neighbours.known[key] = centroid_similarity(neighbours.vectors, neighbours.clusters, centroid)
+    return rules.ranked((neighbours.known[key],), neighbours.order)
 
 
 def centroid_similarity(vectors: NDArray[Any], clusters: Ints, centroid: ArrayLike | None = None) -> Floats:
