@@ -7,15 +7,14 @@ labelled ``gender: woman/man``.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import BankError
 from ...fingerprints import fingerprint
+from ...sources.documents import check_keys, read_document
 from ...sources.prompts import Bank, load_bank
 
 Order = Literal["text-text", "image-image", "image-text", "text-image"]
@@ -164,21 +163,8 @@ def load_suite(name: str | Path = "core") -> Suite:
     >>> suite.id, len(suite.associations) >= 12
     ('core-v1', True)
     """
-    path = Path(name)
-    if path.suffix != ".toml":
-        shipped = {f.name.removesuffix(".toml"): f for f in files(__package__).joinpath("suites").iterdir()}
-        if str(name) not in shipped:
-            raise BankError(f"no suite {str(name)!r}; expected one of {sorted(shipped)} or a file that ends in .toml.")
-        text = shipped[str(name)].read_text(encoding="utf-8")
-    elif path.is_file():
-        text = path.read_text(encoding="utf-8")
-    else:
-        raise BankError(f"{path}: no such suite file.")
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BankError(f"suite {name}: not valid TOML ({error}).") from None
-    return _Compiler(str(name), path.parent).compile(document)
+    document, place, folder = read_document(name, "suite", __package__, "suites")
+    return _Compiler(place, folder or Path()).compile(document)
 
 
 _KEYS = {"id", "version", "about", "unit", "attribute", "association", "classification", "retrieval", "leakage", "harm"}
@@ -192,8 +178,7 @@ class _Compiler:
         self.banks: dict[str, Bank] = {}
 
     def compile(self, document: Mapping[str, Any]) -> Suite:
-        if unknown := set(document) - _KEYS:
-            raise BankError(f"suite {self.name}: unknown keys {sorted(unknown)}; expected {sorted(_KEYS)}.")
+        check_keys(document, _KEYS, self.name)
         try:
             attributes = {name: self.attribute(name, row) for name, row in document.get("attribute", {}).items()}
             associations = tuple(self.association(row) for row in document.get("association", ()))
@@ -206,12 +191,12 @@ class _Compiler:
             harms = tuple(self.harm(row) for row in document.get("harm", ()))
             identity, version, unit = str(document["id"]), int(document["version"]), str(document.get("unit", ""))
         except (KeyError, TypeError) as error:
-            raise BankError(f"suite {self.name}: a row is incomplete or malformed ({error!r}).") from None
+            raise BankError(f"{self.name}: a row is incomplete or malformed ({error!r}).") from None
         named = {t.attribute for t in associations if t.attribute} | {
             s.attribute for t in associations for s in (t.x, t.y, t.a, t.b) if isinstance(s, ImageSet)
         }
         if missing := (named | {c.attribute for c in classifications}) - set(attributes):
-            raise BankError(f"suite {self.name}: attributes {sorted(missing)} have no [attribute.NAME] section.")
+            raise BankError(f"{self.name}: attributes {sorted(missing)} have no [attribute.NAME] section.")
         banks = {name: bank.fingerprint for name, bank in sorted(self.banks.items())}
         return Suite(
             identity, version, attributes, associations, classifications, retrieval, leakages, harms,
@@ -227,7 +212,7 @@ class _Compiler:
     def text_set(self, reference: str) -> TextSet:
         bank_name, colon, set_name = reference.rpartition(":")
         if not colon:
-            raise BankError(f"suite {self.name}: {reference!r} names no set; expected 'bank:set'.")
+            raise BankError(f"{self.name}: {reference!r} names no set; expected 'bank:set'.")
         prompts = self.bank(bank_name).prompts(set_name)
         return TextSet(set_name, prompts.texts, prompts.words)
 
@@ -236,7 +221,7 @@ class _Compiler:
         if kind == "images" and space:
             attribute, equals, value = rest.partition("=")
             if not equals:
-                raise BankError(f"suite {self.name}: {reference!r}; expected 'images ATTRIBUTE=VALUE'.")
+                raise BankError(f"{self.name}: {reference!r}; expected 'images ATTRIBUTE=VALUE'.")
             return ImageSet(value, attribute, value)
         return self.text_set(reference)
 
@@ -248,9 +233,9 @@ class _Compiler:
     def association(self, row: Mapping[str, Any]) -> Association:
         x, y, a, b = (self.stimuli(row[side]) for side in "xyab")
         if type(x) is not type(y) or type(a) is not type(b):
-            raise BankError(f"suite {self.name}, test {row['test']!r}: x and y (and a and b) must be of one modality.")
+            raise BankError(f"{self.name}, test {row['test']!r}: x and y (and a and b) must be of one modality.")
         if row["category"] not in ("social", "control"):
-            raise BankError(f"suite {self.name}, test {row['test']!r}: category must be 'social' or 'control'.")
+            raise BankError(f"{self.name}, test {row['test']!r}: category must be 'social' or 'control'.")
         return Association(row["test"], row["category"], row.get("attribute", ""), x, y, a, b)
 
     def classification(self, row: Mapping[str, Any]) -> Classification:

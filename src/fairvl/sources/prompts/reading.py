@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ...errors import BankError
 from ...fingerprints import fingerprint
+from ..documents import check_head, check_keys, check_texts, read_document, shipped
 from .bank import Bank, BankTest, PairRule, PromptSet
 from .wording import check_template
 
 KINDS = ("debias", "zero-shot", "association", "retrieval", "harm", "words", "paper", "lexicon")
-LARGEST_FILE = 1 << 20
 _REQUIRED = {"id": str, "name": str, "version": int, "source": str, "licence": str, "language": str, "kind": str}
 _OPTIONAL = {
     "orientation": str, "attribute": str, "note": str, "templates": list, "sets": dict, "pairs": list, "tests": list,
@@ -35,7 +32,7 @@ def list_banks() -> tuple[str, ...]:
     >>> "debias-gender" in list_banks()
     True
     """
-    return tuple(sorted(_shipped()))
+    return tuple(shipped(__package__, "banks"))
 
 
 def load_bank(name_or_path: str | Path) -> Bank:
@@ -46,47 +43,15 @@ def load_bank(name_or_path: str | Path) -> Bank:
     BankError
         No such bank, not TOML, unknown or missing keys, wrong types, an empty set, a test of a set that is not there.
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        shipped = _shipped()
-        if str(name_or_path) not in shipped:
-            raise BankError(
-                f"no bank {str(name_or_path)!r}; expected a file that ends in .toml, or one of "
-                f"{', '.join(sorted(shipped))}."
-            )
-        return _parse(shipped[str(name_or_path)].read_bytes(), str(name_or_path))
-    if not path.is_file():
-        raise BankError(f"{path}: no such bank file.")
-    if path.stat().st_size > LARGEST_FILE:
-        raise BankError(f"{path}: {path.stat().st_size} bytes; a bank has at most {LARGEST_FILE}.")
-    return _parse(path.read_bytes(), str(path))
-
-
-def _shipped() -> dict[str, Traversable]:
-    folder = files(__package__).joinpath("banks")
-    return {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
-
-
-def _parse(content: bytes, where: str) -> Bank:
-    try:
-        document = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BankError(f"bank {where}: not valid TOML ({error}).") from None
-    _check_keys(document, set(_REQUIRED) | set(_OPTIONAL), where)
-    if missing := [key for key in _REQUIRED if key not in document]:
-        raise BankError(f"bank {where}: missing {', '.join(missing)}; every bank says where it comes from.")
-    for key, kind in {**_REQUIRED, **_OPTIONAL}.items():
-        if key in document and (not isinstance(document[key], kind) or isinstance(document[key], bool)):
-            raise BankError(f"bank {where}: {key} = {document[key]!r}; expected {kind.__name__}.")
+    document, where, _ = read_document(name_or_path, "bank", __package__, "banks")
+    check_head(document, _REQUIRED, _OPTIONAL, where)
     if document["kind"] not in KINDS:
-        raise BankError(f"bank {where}: kind {document['kind']!r}; expected one of {', '.join(KINDS)}.")
-    if empty := [key for key in _REQUIRED if key != "version" and not document[key].strip()]:
-        raise BankError(f"bank {where}: {', '.join(empty)} must not be empty.")
+        raise BankError(f"{where}: kind {document['kind']!r}; expected one of {', '.join(KINDS)}.")
     templates = _templates(document.get("templates", ["{}"]), where)
     sets = {name: _read_set(name, value, where) for name, value in document.get("sets", {}).items()}
     pairs = tuple(_read_pairs(row, sets, where) for row in document.get("pairs", ()))
     if not sets and not pairs:
-        raise BankError(f"bank {where}: no sets and no pairs; expected at least one.")
+        raise BankError(f"{where}: no sets and no pairs; expected at least one.")
     return Bank(
         **{key: document[key] for key in _REQUIRED},
         **{key: document[key] for key in ("orientation", "attribute", "note") if key in document},
@@ -94,7 +59,7 @@ def _parse(content: bytes, where: str) -> Bank:
         sets=sets,
         pair_rules=pairs,
         tests=tuple(_read_test(row, sets, where) for row in document.get("tests", ())),
-        plurals=_text_table(document.get("plurals", {}), f"bank {where}: plurals"),
+        plurals=_text_table(document.get("plurals", {}), f"{where}: plurals"),
         fingerprint=fingerprint(document),
     )
 
@@ -102,22 +67,22 @@ def _parse(content: bytes, where: str) -> Bank:
 def _read_set(name: str, value: Any, where: str) -> PromptSet:
     where = f"{where}, set {name!r}"
     row = {"words": value} if isinstance(value, list) else value
-    _check_keys(row, _SET_KEYS, where)
-    words = _texts(row.get("words", []), f"{where}: words")
+    check_keys(row, _SET_KEYS, where)
+    words = check_texts(row.get("words", []), f"{where}: words")
     given = row.get("prompts", [])
     if isinstance(given, Mapping):
-        sentences = tuple((base, _texts(value, f"{where}: prompts.{base}")) for base, value in given.items())
+        sentences = tuple((base, check_texts(value, f"{where}: prompts.{base}")) for base, value in given.items())
     else:
-        sentences = tuple((text, (text,)) for text in _texts(given, f"{where}: prompts"))
+        sentences = tuple((text, (text,)) for text in check_texts(given, f"{where}: prompts"))
     if not words and not any(texts for _, texts in sentences):
-        raise BankError(f"bank {where}: empty; expected words or prompts.")
+        raise BankError(f"{where}: empty; expected words or prompts.")
     return PromptSet(
         name=name,
         words=words,
         templates=_templates(row["templates"], where) if "templates" in row else (),
         sentences=sentences,
         polarity=_text(row.get("polarity", ""), f"{where}: polarity"),
-        tags=_texts(row.get("tags", []), f"{where}: tags"),
+        tags=check_texts(row.get("tags", []), f"{where}: tags"),
         flags=_text_table(row.get("flags", {}), f"{where}: flags"),
         note=_text(row.get("note", ""), f"{where}: note"),
     )
@@ -125,16 +90,14 @@ def _read_set(name: str, value: Any, where: str) -> PromptSet:
 
 def _read_pairs(row: Any, sets: Mapping[str, PromptSet], where: str) -> PairRule:
     where = f"{where}, pairs"
-    _check_keys(row, _PAIR_KEYS, where)
-    left, right = (_texts(row.get(side, []), f"{where}: {side}") for side in ("left", "right"))
+    check_keys(row, _PAIR_KEYS, where)
+    left, right = (check_texts(row.get(side, []), f"{where}: {side}") for side in ("left", "right"))
     if not left or len(left) != len(right):
-        raise BankError(
-            f"bank {where}: {len(left)} left and {len(right)} right; expected the same number, at least one."
-        )
-    contexts = _texts(row.get("contexts", []), f"{where}: contexts")
+        raise BankError(f"{where}: {len(left)} left and {len(right)} right; expected the same number, at least one.")
+    contexts = check_texts(row.get("contexts", []), f"{where}: contexts")
     if origin := row.get("contexts_from"):
         if origin not in sets:
-            raise BankError(f"bank {where}: contexts_from {origin!r} is no set of this bank.")
+            raise BankError(f"{where}: contexts_from {origin!r} is no set of this bank.")
         contexts += sets[origin].words
     return PairRule(
         left, right, _templates(row.get("templates", ["{}"]), where, context=True), contexts or ("",),
@@ -143,50 +106,34 @@ def _read_pairs(row: Any, sets: Mapping[str, PromptSet], where: str) -> PairRule
 
 
 def _read_test(row: Any, sets: Mapping[str, PromptSet], where: str) -> BankTest:
-    _check_keys(row, _TEST_KEYS, f"{where}, tests")
+    check_keys(row, _TEST_KEYS, f"{where}, tests")
     values = {key: _text(value, f"{where}, tests: {key}") for key, value in row.items()}
     for side in ("name", "x", "y", "a", "b"):
         if side not in values:
-            raise BankError(f"bank {where}: a test without {side!r}; expected name, x, y, a and b.")
+            raise BankError(f"{where}: a test without {side!r}; expected name, x, y, a and b.")
         if side != "name" and values[side] not in sets:
-            raise BankError(f"bank {where}, test {values['name']!r}: {side} = {values[side]!r} is no set of this bank.")
+            raise BankError(f"{where}, test {values['name']!r}: {side} = {values[side]!r} is no set of this bank.")
     if values.get("category", "social") not in ("social", "control"):
-        raise BankError(f"bank {where}, test {values['name']!r}: category must be 'social' or 'control'.")
+        raise BankError(f"{where}, test {values['name']!r}: category must be 'social' or 'control'.")
     return BankTest(**values)
 
 
-def _check_keys(row: Any, known: set[str], where: str) -> None:
-    if not isinstance(row, Mapping):
-        raise BankError(f"bank {where}: {row!r}; expected a table.")
-    if unknown := set(row) - known:
-        raise BankError(f"bank {where}: unknown keys {sorted(unknown)}; expected some of {sorted(known)}.")
-
-
 def _templates(values: Any, where: str, *, context: bool = False) -> tuple[str, ...]:
-    templates = _texts(values, f"{where}: templates")
+    templates = check_texts(values, f"{where}: templates")
     if not templates:
-        raise BankError(f"bank {where}: templates are empty; leave them out for the bare word.")
+        raise BankError(f"{where}: templates are empty; leave them out for the bare word.")
     for template in templates:
-        check_template(template, f"bank {where}", context=context)
+        check_template(template, where, context=context)
     return templates
-
-
-def _texts(values: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        raise BankError(f"bank {where}: {values!r}; expected a list of texts.")
-    for value in values:
-        if not isinstance(value, str) or not value.strip():
-            raise BankError(f"bank {where}: {value!r}; expected texts that are not empty.")
-    return tuple(values)
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise BankError(f"bank {where}: {value!r}; expected a text.")
+        raise BankError(f"{where}: {value!r}; expected a text.")
     return value
 
 
 def _text_table(values: Any, where: str) -> Mapping[str, str]:
     if not isinstance(values, Mapping):
-        raise BankError(f"bank {where}: {values!r}; expected a table of texts.")
+        raise BankError(f"{where}: {values!r}; expected a table of texts.")
     return MappingProxyType({key: _text(value, f"{where}.{key}") for key, value in values.items()})

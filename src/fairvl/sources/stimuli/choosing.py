@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BankError
+from ..documents import check_keys, check_text, check_texts, safe_path
 from ..prompts import Bank, Prompts, PromptSet, load_bank
 from ..prompts.wording import check_template
-from .checks import check_keys, check_text, check_texts, safe_path
 from .manifests import OwnCopies, PictureList, read_picture_list
 from .pictures import EmojiFolder, Pictures, drawn_pictures, world_pictures
 from .registry import Modality, StimulusSet, image_key, text_key

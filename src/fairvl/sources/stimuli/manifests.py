@@ -19,7 +19,7 @@ from ...atomic import write_atomic
 from ...errors import BankError, DatasetError
 from ...fingerprints import file_hash
 from ..datasets.decode import MAX_BYTES, decode_image
-from .checks import check_keys, check_text, parse_toml, safe_path
+from ..documents import check_keys, check_text, parse_toml, safe_path
 from .registry import image_key
 
 OWN_MANIFEST = "stimuli.toml"

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from ...errors import BankError
 from ...fingerprints import fingerprint
+from ..documents import check_head, check_keys, check_text, check_texts, read_document, shipped
 from ..prompts import Bank
-from .checks import check_keys, check_text, check_texts, parse_toml
 from .choosing import Chooser, Source, read_set
 from .manifests import OwnCopies
 from .pictures import EmojiFolder
 from .registry import ORDERS, Case, Registry, StimulusSet
 
-LARGEST_FILE = 1 << 20
 _REQUIRED = {"id": str, "version": int, "source": str, "licence": str, "sets": dict, "tests": list}
 _OPTIONAL = {"name": str, "orientation": str, "note": str, "attributes": dict, "flags": list}
 _TEST_KEYS = {"name", "topic", "category", "text", "image", "attributes", "orders", "note"}
@@ -33,7 +30,7 @@ def list_registries() -> tuple[str, ...]:
     >>> "eat26" in list_registries()
     True
     """
-    return tuple(sorted(_shipped()))
+    return tuple(shipped(__package__, "registries"))
 
 
 def load_registry(
@@ -75,50 +72,15 @@ def load_registry(
     >>> len(registry.cases), registry.case("flower-insect", "text-text").x.texts()[0]
     (26, 'This is an aster.')
     """
-    content, where, folder = _find(name)
-    document = _parse(content, f"registry {where}")
+    document, place, folder = read_document(name, "registry", __package__, "registries")
+    check_head(document, _REQUIRED, _OPTIONAL, place)
     pictures = EmojiFolder(emoji) if emoji else None
     try:
         choose = Chooser(OwnCopies(images) if images else None, pictures, stand_ins)
-        return _resolve(document, f"registry {where}", folder, choose)
+        return _resolve(document, place, folder, choose)
     finally:
         if pictures:
             pictures.close()
-
-
-def _find(name: str | Path) -> tuple[bytes, str, Path | None]:
-    path = Path(name)
-    if path.suffix != ".toml":
-        shipped = _shipped()
-        if str(name) not in shipped:
-            raise BankError(
-                f"no registry {str(name)!r}; expected a file that ends in .toml, or one of "
-                f"{', '.join(sorted(shipped))}."
-            )
-        return shipped[str(name)].read_bytes(), str(name), None
-    if not path.is_file():
-        raise BankError(f"{path}: no such registry file.")
-    if path.stat().st_size > LARGEST_FILE:
-        raise BankError(f"{path}: {path.stat().st_size} bytes; a registry has at most {LARGEST_FILE}.")
-    return path.read_bytes(), str(path), path.parent
-
-
-def _shipped() -> dict[str, Traversable]:
-    folder = files(__package__).joinpath("registries")
-    return {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
-
-
-def _parse(content: bytes, place: str) -> dict[str, Any]:
-    document = parse_toml(content, place)
-    check_keys(document, set(_REQUIRED) | set(_OPTIONAL), place)
-    if missing := [key for key in _REQUIRED if key not in document]:
-        raise BankError(f"{place}: missing {', '.join(missing)}.")
-    for key, kind in {**_REQUIRED, **_OPTIONAL}.items():
-        if key in document and (not isinstance(document[key], kind) or isinstance(document[key], bool)):
-            raise BankError(f"{place}: {key} = {document[key]!r}; expected {kind.__name__}.")
-    if empty := [key for key in ("id", "source", "licence", "sets", "tests") if not document[key]]:
-        raise BankError(f"{place}: {', '.join(empty)} must not be empty.")
-    return document
 
 
 @dataclass(frozen=True)
