@@ -160,7 +160,7 @@ def population_tests(
         )
     for model in np.flatnonzero(undefined > 0):
         notes[model] = f"{undefined[model]:.1%} of the bootstrap replicates have no spread and were left out"
-    floor = p[0].floor if p else smallest_p(*sides.units[:2], tail)
+    floor = p[0].floor if p else smallest_p(sides.units[0], sides.units[1], tail)
     shared = sides.notes()
     if floor > 1 - level:
         shared.append(f"the smallest p these sizes allow is {floor:.3g}")
