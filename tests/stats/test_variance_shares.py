@@ -71,6 +71,15 @@ def test_a_planted_share_is_covered_and_zero_is_not():
     assert np.mean([share.value for share in shares]) == pytest.approx(truth, abs=0.02)
 
 
+@pytest.mark.parametrize("noise", [1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9])
+def test_a_nearly_perfect_fit_has_an_interval(noise):
+    rng = np.random.default_rng(3)
+    group = np.repeat(np.eye(4), 10, axis=0)
+    share = variance_share(group @ [0.0, 1.0, 2.0, 5.0] + noise * rng.normal(size=40), np.ones((40, 1)), group)
+    assert 1 - 1e4 * noise**2 < share.low <= share.partial + 1e-12
+    assert share.partial - 1e-12 <= share.high <= 1
+
+
 def test_what_the_others_span_has_no_share_of_its_own():
     rng = np.random.default_rng(3)
     groups, others = setting(rng)

@@ -19,6 +19,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 _RANK = 1e-9  # singular values below this share of the largest are rounding
 _ESTIMABLE = 1e-7
+_LARGEST_F = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,10 @@ def _noncentrality(f: float, df: int, df_residual: int, level: float) -> tuple[f
             upper *= 2
         return float(brentq(gap, 0.0, upper, xtol=1e-9 * upper))
 
-    return solve((1 + level) / 2), solve((1 - level) / 2)
+    # far out the noncentralities are proportional to f, and the distribution function has no value
+    beyond = max(f / _LARGEST_F, 1.0)
+    f = f / beyond
+    return solve((1 + level) / 2) * beyond, solve((1 - level) / 2) * beyond
 
 
 def permutation_orders(n: int, permutations: int, seed: int | np.random.Generator) -> NDArray[np.int64]:
