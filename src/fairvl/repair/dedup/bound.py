@@ -18,7 +18,7 @@ from .rows import Floats, Rows
 
 UNIT = 2.0**-24  # relative rounding of float32
 MEASURES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
-LEAST_ROWS = 1500  # below, the product itself is a matter of milliseconds
+LEAST_ROWS = 400  # below, the product itself takes about a millisecond
 SAMPLED_AXES = 4096
 SAMPLED_PAIRS = 256
 # What a pair costs beside its multiplications, and what a full check of one pair costs, both in multiplications.
