@@ -85,6 +85,17 @@ def test_methods_are_chosen_by_size_and_bounds_are_given_where_they_are_proven()
     assert population_tests(*few, draws=20, permutations=999).p_method == "sampled"
 
 
+def test_a_model_with_few_distinct_values_leaves_the_others_their_method():
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(0.3, 1, (3, 40)), rng.normal(size=(3, 40))
+    alone = population_tests(x, y, draws=20, permutations=999)
+    x[1], y[1] = rng.integers(0, 3, size=(2, 40))
+    beside = population_tests(x, y, draws=20, permutations=999)
+    assert beside.p_methods == ("saddlepoint", "sampled", "saddlepoint")
+    assert beside.p[[0, 2]].tolist() == alone.p[[0, 2]].tolist()
+    assert beside.p_floor == alone.p_floor < 1e-20
+
+
 def test_nan_in_one_model_stays_in_that_model():
     x, y = associations_of(models_of(2, models=3))
     whole = population_tests(x, y, draws=100)

@@ -19,7 +19,7 @@ from ...stats.permutation import (
     PermutationP,
     Tail,
     check_tail,
-    economical_method,
+    economical_methods,
     smallest_p,
     two_sample_ps,
 )
@@ -94,7 +94,8 @@ def population_tests(
     """Effect sizes, permutation p-values and bootstrap intervals of one test, for all models at once.
 
     Every model sees the same splits and the same resamples, so that models can be compared pair by pair and a hundred
-    cost little more than one. A model's numbers do not depend on which others are there.
+    cost little more than one. A model's numbers do not depend on which others are there, except that p is counted
+    exactly for fewer units where there are more models (see `method`).
 
     Parameters
     ----------
@@ -160,7 +161,7 @@ def population_tests(
         )
     for model in np.flatnonzero(undefined > 0):
         notes[model] = f"{undefined[model]:.1%} of the bootstrap replicates have no spread and were left out"
-    floor = p[0].floor if p else smallest_p(sides.units[0], sides.units[1], tail)
+    floor = min(f.floor for f in p) if p else smallest_p(sides.units[0], sides.units[1], tail)
     shared = sides.notes()
     if floor > 1 - level:
         shared.append(f"the smallest p these sizes allow is {floor:.3g}")
@@ -293,9 +294,13 @@ def _permutation_ps(
     if len(x) == 0:
         return ()
     x, y = (unit_means(s.T, c).T for s, c in zip((x, y), codes, strict=True))
-    if method == "auto":
-        method = economical_method(x, y)
-    return two_sample_ps(x, y, tail=tail, method=method, draws=permutations, seed=splits_rng(seed))
+    methods = np.array(economical_methods(x, y) if method == "auto" else [method] * len(x))
+    found: dict[int, PermutationP] = {}
+    for chosen in dict.fromkeys(methods.tolist()):
+        rows = np.flatnonzero(methods == chosen)
+        ps = two_sample_ps(x[rows], y[rows], tail=tail, method=chosen, draws=permutations, seed=splits_rng(seed))
+        found.update(zip(rows.tolist(), ps, strict=True))
+    return tuple(found[row] for row in range(len(x)))
 
 
 def _placed(values: list[Any], usable: NDArray[np.bool_], missing: Any) -> Any:

@@ -23,7 +23,7 @@ from .engine import DRAWS as DRAWS
 from .engine import EXACT_LIMIT as EXACT_LIMIT
 from .engine import Method as Method
 from .engine import bilinear_p as bilinear_p
-from .engine import economical_method as economical_method
+from .engine import economical_methods as economical_methods
 from .engine import is_countable as is_countable
 from .engine import two_sample_p as two_sample_p
 from .engine import two_sample_ps as two_sample_ps

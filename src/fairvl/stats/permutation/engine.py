@@ -208,14 +208,13 @@ def is_smooth(values: Floats) -> NDArray[np.bool_]:
     return smooth
 
 
-def economical_method(values_x: Floats, values_y: Floats) -> Method:
-    """The method for many rows at once: exact where that costs seconds, else the saddlepoint where it applies."""
+def economical_methods(values_x: Floats, values_y: Floats) -> list[Method]:
+    """The method of each of many rows: exact where all together cost seconds, else the saddlepoint where it applies."""
     n_x, n_y = values_x.shape[1], values_y.shape[1]
     if is_countable(n_x, n_y) and n_half_sums(n_x, n_y) * len(values_x) <= _SHARED_HALF_SUMS:
-        return "auto"
-    if min(n_x, n_y) >= _LEAST_UNITS and is_smooth(np.concatenate([values_x, values_y], axis=1)).all():
-        return "saddlepoint"
-    return "sample"
+        return ["auto"] * len(values_x)
+    smooth = is_smooth(np.concatenate([values_x, values_y], axis=1)) & (min(n_x, n_y) >= _LEAST_UNITS)
+    return ["saddlepoint" if row else "sample" for row in smooth]
 
 
 def bilinear_p(
