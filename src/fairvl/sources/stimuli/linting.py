@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ...stats.permutation import Tail, smallest_p
 from .registry import Case, Registry, StimulusSet
 
 if TYPE_CHECKING:
@@ -28,15 +28,20 @@ class RegistryFinding:
 
 
 def lint_registry(
-    registry: Registry, encoder: Encoder | None = None, *, models: int = 1, level: float = 0.05
+    registry: Registry,
+    encoder: Encoder | None = None,
+    *,
+    models: int = 1,
+    level: float = 0.05,
+    tail: Tail = "two-sided",
 ) -> tuple[RegistryFinding, ...]:
     """Look for what makes the tests of a registry say less than they seem to.
 
     Kinds: a stimulus twice in a set ("duplicate"), in both targets ("shared") or both poles ("both-poles"); attribute
     stimuli that carry target content; unequal sizes of x and y, or of a and b, which some presets refuse
     ("unbalanced"); sets so small that no p, however clear the data, passes a Bonferroni correction over all cases and
-    `models` ("few": the smallest one-sided p is one over the number of splits of x and y); cases that cannot run, or
-    run on stand-ins; own copies that no hash vouches for ("unverified").
+    `models` ("few": base words and pictures, not sentences, are what is permuted); cases that cannot run, or run on
+    stand-ins; own copies that no hash vouches for ("unverified").
     With an `encoder` also texts over its context length and words that it does not know.
 
     Parameters
@@ -47,6 +52,8 @@ def lint_registry(
         Number of models of the sweep: the correction runs over cases x models.
     level : float
         Error rate that the correction keeps.
+    tail : {"two-sided", "greater", "less"}
+        Tail of the p-values, as `sweep` takes it.
 
     Returns
     -------
@@ -57,7 +64,7 @@ def lint_registry(
     >>> from fairvl.sources.stimuli import load_registry
     >>> found = lint_registry(load_registry("eat26", stand_ins=False), models=131)
     >>> sorted({finding.kind for finding in found})
-    ['missing', 'target-content']
+    ['few', 'missing', 'target-content']
     """
     found: list[RegistryFinding] = []
     sides = {side.name: side for case in registry.cases for side in case.sides}
@@ -67,7 +74,7 @@ def lint_registry(
             found += _encoded(side, encoder)
     tests = max(sum(not case.missing for case in registry.cases) * models, 1)
     for case in registry.cases:
-        found += _case(case, level / tests)
+        found += _case(case, level / tests, tail)
     return tuple(dict.fromkeys(found))
 
 
@@ -81,7 +88,7 @@ def _set(side: StimulusSet) -> Iterator[RegistryFinding]:
         yield RegistryFinding("unverified", side.name, "no hash says that these are the published pictures")
 
 
-def _case(case: Case, share: float) -> Iterator[RegistryFinding]:
+def _case(case: Case, share: float, tail: Tail) -> Iterator[RegistryFinding]:
     where = f"{case.test} ({case.order})"
     if case.missing:
         yield RegistryFinding("missing", where, case.missing)
@@ -100,9 +107,11 @@ def _case(case: Case, share: float) -> Iterator[RegistryFinding]:
         yield RegistryFinding("shared", where, f"{len(across)} stimuli are targets and attributes at once")
     for flag in case.flags:
         yield RegistryFinding("target-content", where, flag, (flag.split(":")[0],))
-    splits = math.comb(len(case.x) + len(case.y), len(case.x))
-    if splits * share < 1:
-        message = f"the smallest p is 1/{splits:,}; a correction over the sweep asks for {share:.2g}"
+    n_x, n_y = (len(set(side.words)) for side in (case.x, case.y))
+    if (floor := smallest_p(n_x, n_y, tail)) > share:
+        message = (
+            f"the smallest p of {n_x} + {n_y} units is {floor:.2g}; a correction over the sweep asks for {share:.2g}"
+        )
         yield RegistryFinding("few", where, message)
     if stand_ins := tuple(side.name for side in case.sides if side.stand_in):
         yield RegistryFinding("stand-in", where, "runs on free pictures, not on the published ones", stand_ins)
