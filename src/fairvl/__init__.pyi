@@ -7,7 +7,12 @@ from .findings import Finding as Finding
 from .findings import Findings as Findings
 from .measure.audit import audit as audit
 from .repair.debias import LinearOperator as LinearOperator
+from .repair.debias import Operator as Operator
+from .repair.debias import apply as apply
+from .repair.debias import bake as bake
+from .repair.debias import compare_methods as compare_methods
 from .repair.debias import debias as debias
+from .repair.dedup import dedup as dedup
 from .report import check as check
 from .report import report as report
 from .reproduce.demos import demo as demo
