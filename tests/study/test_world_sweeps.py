@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -111,6 +113,21 @@ def test_the_committed_study_is_what_the_study_says(name):
     for row, mine in zip(held, ours, strict=True):
         assert row["factor"] == column(mine, "factor")
         assert float(row["value"]) == pytest.approx(mine.value, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_the_page_is_what_its_script_writes():
+    pytest.importorskip("torch")
+    program = (
+        "import sys; sys.path.insert(0, 'train'); import world_sweeps_page as p\n"
+        "studies = {name: p.read(f'{name}-study') for name in p.PLANTED}\n"
+        "sys.stdout.buffer.write((p.page(studies) + '<<>>' + p.figure(studies)).encode())"
+    )
+    root = TABLES.parents[1]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=root, check=True)
+    page, figure = done.stdout.decode().split("<<>>")
+    assert page == (root / "docs" / "world-sweeps.md").read_text(encoding="utf-8")
+    assert figure == (TABLES / "shares.svg").read_text(encoding="utf-8")
 
 
 def test_the_filter_leaves_the_planted_bias_and_makes_one_of_its_own():
