@@ -1,5 +1,8 @@
 """MODELS.toml: what is read, and which mistakes are named before anything starts."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fairvl.errors import InputError
@@ -95,6 +98,16 @@ def test_the_catalogue_gives_models_with_covariates():
                         ("dataset_family=lion", "not in the catalogue"), ("loadable=perhaps", "1 or 0")):  # fmt: skip
         with pytest.raises(InputError, match=says):
             read_models(f"catalogue:{query}")
+
+
+def test_the_documented_filters_find_models():
+    root = Path(__file__).parents[3]
+    texts = [root / "docs" / "sweep.md", root / "src" / "fairvl" / "cli" / "__init__.py"]
+    if not all(path.is_file() for path in texts):
+        pytest.skip("the documentation is not part of an installation")
+    found = [query for path in texts for query in re.findall(r"'(catalogue:\w+=[^']+)'", path.read_text("utf-8"))]
+    assert len(found) >= 2
+    assert all(len(read_models(query)) > 0 for query in found)
 
 
 def test_published_models_bring_the_covariates_of_the_catalogue(write):

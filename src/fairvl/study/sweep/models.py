@@ -197,7 +197,7 @@ def _cell(value: Any, key: str, where: str) -> Cell:
 
 
 def _from_catalogue(query: str) -> tuple[ModelEntry, ...]:
-    """Entries of the shipped catalogue of open_clip models, ``filtering=none,clip-score&max_params_m=200``."""
+    """Entries of the shipped catalogue of open_clip models, ``filtering=none,CLIP score&max_params_m=200``."""
     from ..catalogue import catalogue_models, covariates
 
     conditions: dict[str, Any] = {}
