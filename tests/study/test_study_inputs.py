@@ -345,3 +345,17 @@ def test_a_published_result_table_joins_by_encoder_name(tmp_path):
     table.write_text("name,pretrained,Average perf. on 2 datasets,ImageNet 1k,CIFAR-10\n" + "\n".join(lines) + "\n")
     scores = read_results(Findings(rows), performance=table).scores
     assert [list(values) for values in scores.values()] == [pytest.approx([0.2, 0.3, 0.4, 0.5])]
+
+
+def test_the_row_that_is_no_number_is_the_one_named(tmp_path):
+    lines = ["model,test,order,effect_size", *[f"m{i},age,text-text,0.{i}" for i in range(6)], "m6,age,text-text,high"]
+    (tmp_path / "r.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="row 7: effect_size is 'high'"):
+        read_results(tmp_path / "r.csv")
+    (tmp_path / "r.csv").write_text("\n".join(lines[:-1]))
+    assert read_results(tmp_path / "r.csv").values.ravel().tolist() == pytest.approx([i / 10 for i in range(6)])
+
+
+def test_results_that_are_not_there_are_said_to_be_so(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        read_results(tmp_path / "nowhere")

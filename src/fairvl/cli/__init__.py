@@ -6,6 +6,7 @@ Nothing heavy is imported here: `fairvl --help` answers before numpy would have 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -260,8 +261,11 @@ def sweep(
     if findings.settings.get("complete") is False:
         done, of = findings.settings["done"], findings.settings["models"]
         click.echo(f"{done} of {of} models are measured; the last run, with --engine local, makes the table", err=True)
+    elif (failed := len(findings.settings.get("failed") or {})) and failed == findings.settings.get("models"):
+        _fail(f"error: no model could be measured; {out / 'findings.json'} only holds the reasons.", USER_ERROR)
     else:
-        click.echo(f"{len(findings)} findings in {out / 'findings.json'}; go on with: fairvl study {out}", err=True)
+        go_on = f"fairvl study {shlex.quote(str(out))}"
+        click.echo(f"{len(findings)} findings in {out / 'findings.json'}; go on with: {go_on}", err=True)
 
 
 @main.command(

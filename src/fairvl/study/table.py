@@ -180,6 +180,8 @@ def _rows_of(source: Findings | Path | str) -> tuple[list[Finding], Path | None]
         return _effect_sizes(Findings.read(file), str(file)), path
     if path.suffix in (".json", ".parquet"):
         return _effect_sizes(Findings.read(path), str(path)), None
+    if not path.suffix and not path.exists():
+        raise InputError(f"{path}: no such file or folder; expected the folder of a sweep, or a file of its findings.")
     return _csv_rows(path), None
 
 
@@ -211,18 +213,28 @@ def _csv_rows(path: Path) -> list[Finding]:
                 f"{path.name} has no column {name!r}; expected {', '.join(_RESULT_COLUMNS)}. "
                 + nearest(name, list(table))
             )
-    return [_csv_row(path, i, {name: cells[i] for name, cells in table.items()}) for i in range(len(table["model"]))]
+    for name in (METRIC, "n"):
+        table[name] = _numbers(path, name, table.get(name, [None] * len(table["model"])))
+    return [_csv_row({name: cells[i] for name, cells in table.items()}) for i in range(len(table["model"]))]
 
 
-def _csv_row(path: Path, position: int, cells: Mapping[str, Any]) -> Finding:
+def _numbers(path: Path, name: str, cells: Sequence[Any]) -> list[Any]:
+    """One text makes a whole column text: the cells that are numbers become so again, the first other is named."""
+    numbers: list[Any] = []
+    for position, cell in enumerate(cells):
+        try:
+            numbers.append(float(cell) if isinstance(cell, str) else cell)
+        except ValueError:
+            raise InputError(f"{path.name}, row {position + 1}: {name} is {cell!r}; expected a number.") from None
+    return numbers
+
+
+def _csv_row(cells: Mapping[str, Any]) -> Finding:
     value, n = cells[METRIC], cells.get("n")
-    for name, cell in ((METRIC, value), ("n", n)):
-        if cell is not None and not isinstance(cell, (int, float)):
-            raise InputError(f"{path.name}, row {position + 1}: {name} is {cell!r}; expected a number.")
     extra = {name: cells[name] for name in ("test", "topic", "category") if cells.get(name) is not None}
     model, order, suite, version = (str(cells.get(name) or "") for name in ("model", "order", "suite", "suite_version"))
     return Finding(
-        METRIC, math.nan if value is None else float(value), "standard deviations", max(int(n or 0), 0),
+        METRIC, math.nan if value is None else float(value), "standard deviations", max(int(n), 0) if n and math.isfinite(n) else 0,
         model=model, order=order, suite=suite, suite_version=version, note="read from a table", extra=extra,
     )  # fmt: skip
 

@@ -114,3 +114,26 @@ def test_ctrl_c_leaves_a_folder_that_resumes_and_says_so(tmp_path, run, listed):
     done = run(listed, "-o", tmp_path / "out", *QUICK)
     assert done.exit_code == 0, done.output
     assert len(Findings.read(tmp_path / "out/findings.json")) == 2 * TESTS
+
+
+def test_a_sweep_without_one_measured_model_is_a_failure(tmp_path, run):
+    (tmp_path / "M.toml").write_text('[[model]]\nencoder = "stored:nowhere"\n')
+    done = run(tmp_path / "M.toml", "-o", tmp_path / "out", *QUICK)
+    assert done.exit_code == 2
+    assert "no model could be measured" in done.stderr
+    assert "go on with" not in done.stderr
+    assert (tmp_path / "out/findings.json").is_file()
+
+
+def test_another_list_of_models_is_said_in_words(tmp_path, run, listed):
+    assert run(listed, "-o", tmp_path / "an out", *QUICK).exit_code == 0
+    listed.write_text('[[model]]\nencoder = "fake:9"\n')
+    again = run(listed, "-o", tmp_path / "an out", *QUICK)
+    assert again.exit_code == 2
+    assert "another list of models" in again.stderr
+    assert "hash" not in again.stderr
+
+
+def test_the_command_to_go_on_with_can_be_pasted(tmp_path, run, listed):
+    done = run(listed, "-o", tmp_path / "an out", *QUICK)
+    assert f"fairvl study '{tmp_path / 'an out'}'" in done.stderr

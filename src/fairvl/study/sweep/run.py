@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...atomic import write_atomic
-from ...errors import InputError, JobError, MissingExtraError
+from ...errors import ConfigMismatchError, InputError, JobError, MissingExtraError
 from ...findings import Findings
 from ...jobs import STATE, run_job
 from ...jobs.lock import held
@@ -126,11 +126,20 @@ def sweep(
     with held(folder / STATE / "sweep-lock", shared=part is not None):
         _clear(folder, kept, alone=part is None and cache is None)
         work = partial(measure_model, source=source, cache=str(kept.absolute()), objects=objects, budget=budget)
-        run = run_job(
-            folder, [_spec(entry, objects) for entry in entries], work, name="models", engine=engine,
-            workers=workers or 0, config={"suite": suite_facts(registry), "vectors": "float32"},
-            again=(lambda facts: bool(facts.get("failed"))) if retry_failed else None,
-        )  # fmt: skip
+        try:
+            run = run_job(
+                folder, [_spec(entry, objects) for entry in entries], work, name="models", engine=engine,
+                workers=workers or 0, config={"suite": suite_facts(registry), "vectors": "float32"},
+                again=(lambda facts: bool(facts.get("failed"))) if retry_failed else None,
+            )  # fmt: skip
+        except ConfigMismatchError as error:
+            if "specs." not in str(error) or "suite." in str(error):
+                raise
+            raise ConfigMismatchError(
+                f"{folder}: holds a sweep of another list of models (ids, encoders or their order differ). "
+                f"Use the old list, or name a new output folder; with the cache of vectors {kept} nothing that is "
+                "in it is encoded again."
+            ) from error
         for entry, facts in zip(entries, run.facts, strict=True):
             if facts is not None and facts.get("failed"):
                 print(f"sweep: {entry.id} could not be measured: {facts['failed']}", file=sys.stderr)
