@@ -234,7 +234,8 @@ def _csv_row(cells: Mapping[str, Any]) -> Finding:
     extra = {name: cells[name] for name in ("test", "topic", "category") if cells.get(name) is not None}
     model, order, suite, version = (str(cells.get(name) or "") for name in ("model", "order", "suite", "suite_version"))
     return Finding(
-        METRIC, math.nan if value is None else float(value), "standard deviations", max(int(n), 0) if n and math.isfinite(n) else 0,
+        METRIC, math.nan if value is None else float(value), "standard deviations",
+        max(int(n), 0) if n and math.isfinite(n) else 0,
         model=model, order=order, suite=suite, suite_version=version, note="read from a table", extra=extra,
     )  # fmt: skip
 
