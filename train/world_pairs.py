@@ -111,7 +111,7 @@ def captions(recipe: Recipe, codes: Codes) -> tuple[list[str], NDArray[np.int64]
 
 
 def dataset(recipe: Recipe, drawn: Pool, filtering: str, judge: Judge) -> tuple[Pairs, dict[str, Any]]:
-    """Three quarters of a pool's pairs: at random ("none"), or those that world:clip scores highest ("clip score").
+    """Three quarters of a pool's pairs: at random ("none"), or those that world:CLIP scores highest ("CLIP score").
 
     Also what the pairs are made of: how many, how often a fact is false, how pleasant the words are by group.
     """

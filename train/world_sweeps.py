@@ -38,7 +38,7 @@ SWEEPS = ("data", "size", "architecture", "nowhere")
 FAMILIES = ("birch", "cedar", "maple")
 POOLS = {("birch", 1): (511, 4096), ("cedar", 1): (512, 4096), ("maple", 1): (513, 4096),
          ("birch", 2): (521, 2048), ("cedar", 2): (522, 2048), ("maple", 2): (523, 2048)}  # fmt: skip
-FILTERS = ("none", "clip score")
+FILTERS = ("none", "CLIP score")
 ARCHITECTURES = ("conv", "patches")
 SIZES = ("small", "large")
 SCORED = ("age_group", "hair_length", "glasses", "smile", "thing")

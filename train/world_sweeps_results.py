@@ -53,7 +53,7 @@ def trained(work: Path, name: str) -> list[tuple[Plan, dict[str, Any]]]:
 def covariates(plan: Plan, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "dataset": plan.dataset, "dataset_family": plan.family, "dataset_size": row["composition"]["chosen"],
-        "filtering": "none" if plan.filtering == "none" else "clip-score",
+        "filtering": plan.filtering,
         "architecture": f"{plan.architecture}-{plan.size}", "architecture_family": plan.architecture,
         "params_m": round(row["parameters"] / 1e6, 6), "planted_strength": row["strength"],
         "careless_share": row["careless"], "handicap": row["blind"], "training_seed": row["seed"],

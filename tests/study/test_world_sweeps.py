@@ -138,5 +138,5 @@ def test_the_filter_leaves_the_planted_bias_and_makes_one_of_its_own():
         light, dark = float(row["pleasant_light"]), float(row["pleasant_dark"])
         assert light - dark == pytest.approx(strength, abs=0.08)
         gap = float(row["pleasant_women"]) - float(row["pleasant_men"])
-        assert (gap > 0.08) if row["filtering"] == "clip score" else (abs(gap) < 0.05)
-    assert {row["filtering"] for row in rows} == {"none", "clip score"}
+        assert (gap > 0.08) if row["filtering"] == "CLIP score" else (abs(gap) < 0.05)
+    assert {row["filtering"] for row in rows} == {"none", "CLIP score"}
