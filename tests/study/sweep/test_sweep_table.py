@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from fairvl.findings import Findings
-from fairvl.measure.association import association_test
+from fairvl.measure.association import association_test, multilevel
 from fairvl.sources.datasets.decode import decode_image
+from fairvl.sources.encoders import FakeEncoder
+from fairvl.sources.stimuli import load_registry
 from fairvl.stats.multiplicity import holm
+from fairvl.stats.power import minimum_detectable_effect
 from fairvl.study.sweep import sweep
 
 
@@ -33,9 +36,42 @@ def test_every_number_is_that_of_the_test_alone(swept, toy, seed):
         row = swept.one(model=f"toy-{seed}", test=case.test, order=case.order)
         assert row.value == pytest.approx(alone.effect_size, abs=1e-6)
         assert row.p == pytest.approx(alone.p, abs=1e-12)
-        # With 4 + 4 words, replicates that draw every word once tie with d, and BCa counts such ties to the last bit.
         assert (row.low, row.high) == pytest.approx((alone.low, alone.high), abs=1e-9)
         assert row.n == alone.n == (8 if case.x.modality == "text" else 12)
+
+
+def test_rows_say_where_an_effect_comes_from_and_what_they_could_have_found(swept, toy):
+    for number, case in enumerate(toy.registry().cases[:3]):
+        sets = [vectors(toy.Counting(0), side).astype(float) for side in (case.x, case.y, case.a, case.b)]
+        levels = multilevel(*sets)
+        row = swept.one(model="toy-0", test=case.test, order=case.order)
+        assert (row.extra["st_eat_x"], row.extra["st_eat_y"]) == pytest.approx((levels.x, levels.y), abs=1e-6), number
+        assert row.extra["pattern"] == levels.pattern
+        assert row.extra["units_x"] + row.extra["units_y"] == row.n
+        alone = minimum_detectable_effect(row.extra["units_x"], row.extra["units_y"], tail="greater").effect_size
+        assert row.extra["detectable"] == alone
+        assert row.extra.get("detectable_holm", math.inf) > alone
+    assert {remark["kind"] for remark in swept.settings["lint"]} >= {"few"}
+
+
+def test_templates_are_resampled_beside_words_when_asked_for(tmp_path):
+    registry = load_registry("eat26")
+    tables = [
+        sweep({"m": FakeEncoder(16)}, tmp_path / str(crossed), suite=registry, draws=400, templates=crossed)
+        for crossed in (False, True)
+    ]
+    wider = []
+    for case in registry.cases:
+        plain, crossed = (table.one(test=case.test, order=case.order) for table in tables)
+        has_templates = min(case.x.templates + case.y.templates) >= 0  # pictures and the pronouns have none
+        assert "template" not in plain.method
+        assert ("template" in crossed.method) == has_templates
+        if has_templates:
+            wider.append(crossed.high - crossed.low > plain.high - plain.low)
+        else:
+            assert (crossed.low, crossed.high) == (plain.low, plain.high)
+    assert 10 < len(wider) < 26
+    assert np.mean(wider) > 0.7
 
 
 def test_a_planted_association_is_found_and_an_absent_one_is_not(tmp_path, toy):

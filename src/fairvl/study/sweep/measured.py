@@ -1,7 +1,8 @@
 """One model measured: the associations of every target stimulus in every case, in one file.
 
-``associations/NAME.safetensors`` holds float64 tensors ``003.x`` and ``003.y`` (case 3 of the registry) and a header
-that says which suite, which encoder, and why a case has no numbers. A model that failed has a header and no tensors.
+``associations/NAME.safetensors`` holds float64 tensors ``003.x``, ``003.y`` and ``003.levels`` (case 3 of the registry:
+X alone and Y alone against the attributes, then means and spreads of the four blocks of cosines) and a header that says
+which suite, which encoder, and why a case has no numbers. A model that failed has a header and no tensors.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from safetensors.numpy import save as save_tensors
 
 from ...errors import FairVLError, InputError, JobError
 from ...fingerprints import canonical_json, fingerprint
-from ...measure.association import associations
+from ...measure.association import associations, multilevel
 from ...sources.stimuli import Case, Registry, StimulusSet
 from .cache import VectorCache
 from .encoding import Stimulus
@@ -47,6 +48,8 @@ class Measured:
         Why the model could not be measured; "" when it was.
     values : mapping
         Case number to the associations of X and of Y, float64.
+    levels : mapping
+        Case number to the ML-EAT levels: ``[st_eat_x, st_eat_y, 4 means, 4 spreads]``, blocks X-A, X-B, Y-A, Y-B.
     reasons, notes : mapping
         Case number to why it has no values, and to what a reader must know.
     """
@@ -57,6 +60,7 @@ class Measured:
     card: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
     values: Mapping[int, tuple[Floats, Floats]] = field(default_factory=dict)
+    levels: Mapping[int, Floats] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
     notes: Mapping[int, str] = field(default_factory=dict)
 
@@ -81,6 +85,8 @@ class Measured:
         for case, sides in self.values.items():
             for side, values in zip("xy", sides, strict=True):
                 tensors[f"{case:03d}.{side}"] = np.ascontiguousarray(values, dtype=np.float64)
+        for case, levels in self.levels.items():
+            tensors[f"{case:03d}.levels"] = np.ascontiguousarray(levels, dtype=np.float64)
         return bytes(save_tensors(tensors, metadata={"fairvl": canonical_json(header)}))
 
     @classmethod
@@ -100,8 +106,9 @@ class Measured:
             values = {
                 int(name[:-2]): (tensors[name], tensors[f"{name[:-2]}.y"]) for name in tensors if name.endswith(".x")
             }
+            levels = {int(name.partition(".")[0]): tensors[name] for name in tensors if name.endswith(".levels")}
             return cls(
-                header["model"], header["encoder"], header["suite"], header["card"], header["failed"], values,
+                header["model"], header["encoder"], header["suite"], header["card"], header["failed"], values, levels,
                 {int(k): v for k, v in header["reasons"].items()}, {int(k): v for k, v in header["notes"].items()},
             )  # fmt: skip
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -129,9 +136,10 @@ def suite_facts(registry: Registry) -> dict[str, Any]:
 
 def measure_cases(
     registry: Registry, cache: VectorCache, stimuli: Mapping[str, Stimulus], cut: frozenset[str]
-) -> tuple[dict[int, tuple[Floats, Floats]], dict[int, str], dict[int, str]]:
-    """Per case number the associations of X and Y, or a reason, and notes; `cut` are texts over the context length."""
+) -> dict[str, Any]:
+    """`values`, `levels`, `reasons` and `notes` of `Measured`; `cut` are texts over the context length."""
     values: dict[int, tuple[Floats, Floats]] = {}
+    levels: dict[int, Floats] = {}
     reasons: dict[int, str] = {}
     notes: dict[int, str] = {}
     for number, case in enumerate(registry.cases):
@@ -148,10 +156,12 @@ def measure_cases(
         except FairVLError as error:
             reasons[number] = str(error)
             continue
+        found = multilevel(x, y, a, b)
+        levels[number] = np.array([found.x, found.y, *found.means, *found.spreads])
         over = sum(key in cut for side in sides for key in side.keys)
         if over:
             notes[number] = f"{over} texts exceed the encoder's context and are cut"
-    return values, reasons, notes
+    return {"values": values, "levels": levels, "reasons": reasons, "notes": notes}
 
 
 def _without_vector(case: Case, cache: VectorCache, stimuli: Mapping[str, Stimulus]) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ...jobs import STATE, run_job
 from ...jobs.lock import held
 from ...jobs.run import parse_engine
 from ...sources.encoders import load_encoder
-from ...sources.stimuli import Registry, load_registry
+from ...sources.stimuli import Registry, lint_registry, load_registry
 from ...stats.permutation import DRAWS, Tail
 from .cache import VectorCache, encoder_key
 from .encoding import distinct_stimuli, encode_stimuli, over_length, said
@@ -54,6 +54,7 @@ def sweep(
     level: float = 0.95,
     tail: Tail = "two-sided",
     seed: int = 0,
+    templates: bool = False,
     retry_failed: bool = False,
 ) -> Findings:
     """Effect size, interval and p-values of every test of a suite for every model, as one table.
@@ -84,6 +85,8 @@ def sweep(
     draws, permutations, level, tail, seed
         Bootstrap draws over target base words, random permutations where exact counting is out of reach, interval
         level, tail of the p-values, and the seed of both.
+    templates : bool
+        Resample the templates of sentences beside their base words: intervals for "words and phrasings like these".
     retry_failed : bool
         Try models again that an earlier call recorded as failed.
 
@@ -109,7 +112,7 @@ def sweep(
     >>> len(table), {row.model for row in table} == {"a", "b"}
     (52, True)
     """
-    how = Statistics(draws, permutations, level, seed, tail)
+    how = Statistics(draws, permutations, level, seed, tail, templates)
     part = parse_engine(engine)
     entries, objects = _entries(models)
     source = Source.of(suite, images, emoji, stand_ins)
@@ -168,7 +171,8 @@ def finish(
     for family in families:
         for number, p_max_t in _read(folder / family_file(family["family"])).items():
             computed[int(number)]["p_max_t"] = p_max_t
-    findings = sweep_findings(models, registry, computed, how)
+    remarks = lint_registry(registry, models=len(models), tail=how.tail)
+    findings = sweep_findings(models, registry, computed, how, lint=[asdict(remark) for remark in remarks])
     parameters = {m.model: m.card["parameters"] / 1e6 for m in models if m.card.get("parameters")}
     write_atomic(folder / TABLE, models_csv(entries, parameters))
     findings.write(folder / "findings.parquet")
@@ -249,8 +253,7 @@ def _measured(encoder: Any, registry: Registry, cache: str, given: Mapping[str, 
     stimuli = distinct_stimuli(registry)
     vectors = VectorCache(cache, encoder_key(encoder), given["card"])
     encode_stimuli(encoder, stimuli, vectors)
-    values, reasons, notes = measure_cases(registry, vectors, stimuli, over_length(encoder, stimuli))
-    return Measured(**given, values=values, reasons=reasons, notes=notes)
+    return Measured(**given, **measure_cases(registry, vectors, stimuli, over_length(encoder, stimuli)))
 
 
 def compute(

@@ -33,6 +33,7 @@ class Statistics:
     level: float
     seed: int
     tail: Tail
+    templates: bool = False
 
     def facts(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -57,10 +58,11 @@ def case_statistics(case: Case, s_x: Floats, s_y: Floats, how: Statistics) -> di
     s_x, s_y : (models, n) and (models, m) arrays
         Associations of the targets.
     """
-    words = case.x.words, case.y.words
+    words, templates = (case.x.words, case.y.words), (case.x.templates, case.y.templates)
+    crossed = how.templates and min(*templates[0], *templates[1]) >= 0  # pictures and given sentences have none
     found = population_tests(
-        s_x, s_y, clusters=words, tail=how.tail, draws=how.draws, permutations=how.permutations, level=how.level,
-        seed=how.seed,
+        s_x, s_y, clusters=words, templates=templates if crossed else None, tail=how.tail, draws=how.draws,
+        permutations=how.permutations, level=how.level, seed=how.seed,
     )  # fmt: skip
     without = np.concatenate(population_influence(s_x, s_y, clusters=words), axis=1)
     moved = np.where(np.isfinite(without), np.abs(without - found.effect_size[:, None]), -1.0)
@@ -71,7 +73,8 @@ def case_statistics(case: Case, s_x: Floats, s_y: Floats, how: Statistics) -> di
         "p": plain(found.p), "p_error": plain(found.p_error), "p_low": plain(found.p_low),
         "p_high": plain(found.p_high), "p_method": list(found.p_methods), "notes": list(found.notes),
         "d_without": plain(without[np.arange(len(without)), most]), "influential": [labels[i] for i in most],
-        "p_floor": found.p_floor, "n": found.n, "interval": found.interval_method, "note": found.note,
+        "p_floor": found.p_floor, "n": found.n, "units": list(found.units), "interval": found.interval_method,
+        "note": found.note,
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,18 @@ import numpy as np
 from ...errors import FindingsError
 from ...findings import Finding, Findings, Scalar, column
 from ...fingerprints import fingerprint
+from ...measure.association import Multilevel
 from ...sources.stimuli import Case, Registry
 from ...stats.multiplicity import benjamini_hochberg, benjamini_yekutieli, holm
+from ...stats.permutation import Tail
+from ...stats.power import minimum_detectable_effect
 from .measured import Measured, suite_facts
 from .statistics import Statistics
 
 ALPHA = 0.05
 METRIC, UNIT = "effect_size", "standard deviations"
 FAMILIES = "Holm, BH, BY and max-T over all rows of the sweep, social and control tests apart; p_adjusted is Holm's"
-ADJUSTED = ("p_holm", "p_bh", "p_by", "p_max_t", "p_holm_model")
+ADJUSTED = ("p_holm", "p_bh", "p_by", "p_max_t", "p_holm_model", "detectable_holm")
 INFLUENCE = ("influential", "d_without")
 PER_MODEL = (
     "effect_size",
@@ -35,11 +39,16 @@ PER_MODEL = (
     "notes",
     *INFLUENCE,
 )
-FREE = ("p_method", "p_error", "p_low", "p_high", "p_max_t", *INFLUENCE)
+LEVELS = ("st_eat_x", "st_eat_y", "pattern")
+FREE = ("p_method", "p_error", "p_low", "p_high", "p_max_t", *INFLUENCE, *LEVELS)
 
 
 def sweep_findings(
-    models: Sequence[Measured], registry: Registry, computed: Mapping[int, Mapping[str, Any]], how: Statistics
+    models: Sequence[Measured],
+    registry: Registry,
+    computed: Mapping[int, Mapping[str, Any]],
+    how: Statistics,
+    lint: Sequence[Mapping[str, Any]] = (),
 ) -> Findings:
     """One row per model and case, in their order; a number that is missing has a row that says why.
 
@@ -47,6 +56,8 @@ def sweep_findings(
     ----------
     computed
         Per case number what `case_statistics` returned, for the models that have values there, in order.
+    lint
+        Remarks on the registry, for the settings.
     """
     suite = suite_facts(registry)
     config = fingerprint({"suite": suite, "statistics": how.facts()})
@@ -61,6 +72,7 @@ def sweep_findings(
             if model.model in present:
                 at = present.index(model.model)
                 mine = {name: numbers[name][at] for name in PER_MODEL if name in numbers}
+                mine |= _levels(model.levels[number].tolist())
                 notes = (mine["notes"], numbers["note"], model.notes.get(number), twins.get(model.model), case.note)
                 note = "; ".join(filter(None, notes))
                 rows.append((number, _row(case, mine, numbers, how, note, given)))
@@ -72,9 +84,25 @@ def sweep_findings(
     settings = {
         "verb": "sweep", "suite": suite, "statistics": how.facts(), "models": len(models), "tests": len(registry.cases),
         "failed": {model.model: model.failed for model in models if model.failed}, "corrections": FAMILIES,
-        "cards": {model.model: dict(model.card) for model in models},
+        "cards": {model.model: dict(model.card) for model in models}, "lint": [dict(remark) for remark in lint],
     }  # fmt: skip
     return Findings(adjusted(ordered), settings)
+
+
+def _levels(levels: Sequence[float]) -> dict[str, Scalar]:
+    """The target sets alone, and which of the nine patterns they make (ML-EAT)."""
+    alone = Multilevel(math.nan, float(levels[0]), float(levels[1]), (), ())
+    return {"st_eat_x": _finite(alone.x), "st_eat_y": _finite(alone.y), "pattern": alone.pattern or None}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+@cache
+def detectable(n_x: int, n_y: int, tests: int, tail: Tail) -> float | None:
+    """The smallest |d| that is found with power 0.8 at 5 % over `tests` tests; None where none can be."""
+    return _finite(minimum_detectable_effect(n_x, n_y, tests=tests, tail=tail).effect_size)
 
 
 def _row(
@@ -92,7 +120,7 @@ def _row(
         "test": case.test, "topic": case.topic, "category": case.category,
         "x": case.x.name, "y": case.y.name, "a": case.a.name, "b": case.b.name,
         "n_x": len(case.x.keys), "n_y": len(case.y.keys), "stand_in": case.stand_in, "flagged": len(case.flags),
-        "tail": how.tail,
+        "tail": how.tail, **_units(numbers.get("units"), how.tail),
         "p_floor": numbers.get("p_floor"), **{name: mine.get(name) for name in FREE},
     }  # fmt: skip
     extra = {key: value for key, value in extra.items() if value is not None}
@@ -101,6 +129,12 @@ def _row(
         how.level if low is not None else None, str(numbers.get("interval", "")) if low is not None else "",
         p=mine.get("p"), order=case.order, note=note, extra=extra, **given,
     )  # fmt: skip
+
+
+def _units(units: Sequence[int] | None, tail: Tail) -> dict[str, Scalar]:
+    if units is None:
+        return {}
+    return {"units_x": units[0], "units_y": units[1], "detectable": detectable(units[0], units[1], 1, tail)}
 
 
 def adjusted(rows: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -117,6 +151,10 @@ def adjusted(rows: Sequence[Finding]) -> tuple[Finding, ...]:
             for i, value in zip(family, correct(p) if len(p) else (), strict=True):
                 extras[i][name] = float(value)
         for i in family:
+            sizes = column(rows[i], "units_x"), column(rows[i], "units_y")
+            if isinstance(sizes[0], int) and isinstance(sizes[1], int):
+                least = detectable(sizes[0], sizes[1], len(family), str(column(rows[i], "tail")))
+                extras[i] |= {} if least is None else {"detectable_holm": least}
             floor = column(rows[i], "p_floor")
             if isinstance(floor, float) and floor * len(family) > ALPHA:
                 notes[i] = "; ".join(filter(None, (notes[i], _cannot_pass(floor, len(family), category))))
