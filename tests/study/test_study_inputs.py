@@ -1,6 +1,7 @@
 """What a study reads and refuses: every mistake is one readable error, and what is missing is said."""
 
 import csv
+import inspect
 import json
 import math
 
@@ -359,3 +360,17 @@ def test_the_row_that_is_no_number_is_the_one_named(tmp_path):
 def test_results_that_are_not_there_are_said_to_be_so(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         read_results(tmp_path / "nowhere")
+
+
+def test_the_command_has_the_defaults_of_the_function():
+    options = {parameter.name: parameter.default for parameter in main.commands["study"].params}
+    signature = inspect.signature(study).parameters
+    for name in ("draws", "permutations", "level", "seed", "estimator"):
+        assert options[name] == signature[name].default, name
+
+
+def test_a_study_says_before_the_work_that_its_folder_cannot_be(tmp_path):
+    Findings(population()).write(tmp_path / "findings.json")
+    done = CliRunner().invoke(main, ["study", str(tmp_path / "findings.json"), "-o", "/proc/fairvl"])
+    assert done.exit_code == 2
+    assert "cannot be created or written; name another folder" in done.output

@@ -6,10 +6,12 @@ Nothing heavy is imported here: `fairvl --help` answers before numpy would have 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from math import isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import FairVLError
+from ..errors import FairVLError, JobError
 
 if TYPE_CHECKING:
     from ..findings import Findings
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 USER_ERROR = 2
 THRESHOLD_CROSSED = 1
 INTERRUPTED = 130
+TWIN = re.compile("the very vectors of (.+?): one model under two ids")  # as the notes of a sweep say it
 
 
 class Verbs(click.Group):
@@ -45,7 +48,8 @@ class Verbs(click.Group):
         except FairVLError as error:
             _fail(f"error: {error}", USER_ERROR)
         except KeyboardInterrupt:
-            _fail("interrupted; nothing half-written was left. An embed goes on where it stopped.", INTERRUPTED)
+            go_on = "The same command goes on where an embed or a sweep stopped."
+            _fail(f"interrupted; nothing half-written was left. {go_on}", INTERRUPTED)
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(INTERRUPTED) from None
@@ -86,11 +90,18 @@ _folder = click.Path(path_type=Path, file_okay=False)  # refused before the work
 _file = click.Path(path_type=Path, dir_okay=False)
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random step.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on standard output.")
-_uncertainty = _options(
-    click.option("--draws", type=click.IntRange(100), default=1000, show_default=True, help="Bootstrap draws."),
-    click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Interval level."),
-    _seed,
-)
+
+
+def _uncertain(draws: int) -> Callable[..., Any]:
+    level = click.FloatRange(0.5, 0.999)
+    return _options(
+        click.option("--draws", type=click.IntRange(100), default=draws, show_default=True, help="Bootstrap draws."),
+        click.option("--level", type=level, default=0.95, show_default=True, help="Interval level."),
+        _seed,
+    )
+
+
+_uncertainty = _uncertain(1000)
 
 
 @main.command(
@@ -209,7 +220,7 @@ def _write(findings: Findings, out: Path, as_json: bool, csv: str | None = None)
     )
 )
 @click.argument("models", required=False)
-@click.option("--suite", default="eat26", show_default=True, help="Name of a registry of tests, or a file (.toml).")
+@click.option("--suite", help="Registry of tests: name, or file (.toml).  [default: eat26; with --merge, the folders']")
 @click.option("--images", type=_folder, help="Your own copies of the pictures that cannot be shipped.")
 @click.option("--emoji", type=_folder, help="Folder of noto-emoji, to stand in for pictures.")
 @click.option("--no-stand-ins", is_flag=True, help="Leave out tests whose pictures are missing, instead of stand-ins.")
@@ -227,7 +238,7 @@ def _write(findings: Findings, out: Path, as_json: bool, csv: str | None = None)
 @_uncertainty
 @_json
 def sweep(
-    models: str | None, suite: str, images: Path | None, emoji: Path | None, no_stand_ins: bool, engine: str,
+    models: str | None, suite: str | None, images: Path | None, emoji: Path | None, no_stand_ins: bool, engine: str,
     workers: int | None, cache: Path | None, weights_budget: float | None, retry_failed: bool, merged: Sequence[Path],
     permutations: int, tail: str, out: Path, draws: int, level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
@@ -243,16 +254,17 @@ def sweep(
             "give MODELS (a .toml file, say), or --merge with the folders of sweeps; one of the two."
         )
     shared: dict[str, Any] = {
-        "suite": suite, "images": images, "emoji": emoji, "stand_ins": not no_stand_ins, "draws": draws,
+        "images": images, "emoji": emoji, "stand_ins": not no_stand_ins, "draws": draws,
         "level": level, "seed": seed, "permutations": permutations, "tail": tail,
     }  # fmt: skip
+    _require_writable(out)
     try:
         if merged:
-            findings = merge(merged, out, **shared)
+            findings = merge(merged, out, suite=suite, **shared)
         else:
             findings = run(
-                str(models), out, engine=engine, workers=workers, cache=cache, weights_budget=weights_budget,
-                retry_failed=retry_failed, **shared,
+                str(models), out, suite=suite or "eat26", engine=engine, workers=workers, cache=cache,
+                weights_budget=weights_budget, retry_failed=retry_failed, **shared,
             )  # fmt: skip
     except KeyboardInterrupt:
         _fail(f"interrupted; {out} keeps what is done, and the same command goes on from there.", INTERRUPTED)
@@ -265,7 +277,40 @@ def sweep(
         _fail(f"error: no model could be measured; {out / 'findings.json'} only holds the reasons.", USER_ERROR)
     else:
         go_on = f"fairvl study {shlex.quote(str(out))}"
+        for remark in _remarks(findings):
+            click.echo(remark, err=True)
         click.echo(f"{len(findings)} findings in {out / 'findings.json'}; go on with: {go_on}", err=True)
+
+
+def _remarks(findings: Findings) -> list[str]:
+    """What a reader of a sweep's table would overlook: stand-ins for pictures, and one model under two ids."""
+    tests = {(row.extra.get("test"), row.order) for row in findings}
+    used = {(row.extra["test"], row.order) for row in findings if row.extra.get("stand_in") and not isnan(row.value)}
+    remarks = []
+    if used:
+        remarks.append(
+            f"{len(used)} of {len(tests)} tests used stand-in pictures; give your own copies with --images, or leave "
+            "them out with --no-stand-ins"
+        )
+    for model in dict.fromkeys(row.model for row in findings if TWIN.search(row.note)):
+        first = next(found[1] for row in findings if row.model == model and (found := TWIN.search(row.note)))
+        remarks.append(
+            f"warning: {model!r} has the very vectors of {first!r}: one model under two ids, which a study counts "
+            "twice; leave one of them out"
+        )
+    return remarks
+
+
+def _require_writable(out: Path) -> None:
+    """Refuse a folder that cannot be made before the work, and leave no trace of having tried."""
+    try:
+        above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        with TemporaryDirectory(dir=above, prefix=".writing-") as folder:
+            if above != out:
+                Path(folder, *out.absolute().relative_to(above).parts).mkdir(parents=True)
+    except (OSError, ValueError) as error:
+        why = (getattr(error, "strerror", None) or str(error)).lower()
+        raise JobError(f"{out}: cannot be created or written; name another folder ({why}).") from None
 
 
 @main.command(
@@ -293,7 +338,7 @@ def sweep(
 @click.option("--claims", type=_folder, help="Folder of the published study's tables, to check and to stand beside.")
 @click.option("--permutations", type=click.IntRange(0), default=999, show_default=True, help="0 for none.")
 @click.option("-o", "--out", type=_folder, required=True, help="Folder of findings, table (study.csv) and report.")
-@_uncertainty
+@_uncertain(2000)
 @_json
 def study(
     results: Sequence[Path], models: Path | None, performance: Path | None, factors: str | None,
@@ -306,6 +351,7 @@ def study(
     """
     from ..study import study as run
 
+    _require_writable(out)
     options: dict[str, Any] = {"estimator": estimator, "reference": _references(reference)}
     findings = run(
         list(results), models=models, performance=performance, factors=factors.split(",") if factors else None,

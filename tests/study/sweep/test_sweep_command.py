@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from fairvl.cli import main
+from fairvl.errors import InputError
 from fairvl.findings import Findings
 from fairvl.sources.stimuli import load_registry
+from fairvl.study.sweep import merge, sweep
 
 QUICK = ("--draws", "100", "--permutations", "199", "--suite", "weat")
 TESTS = len(load_registry("weat").cases)
@@ -137,3 +139,60 @@ def test_another_list_of_models_is_said_in_words(tmp_path, run, listed):
 def test_the_command_to_go_on_with_can_be_pasted(tmp_path, run, listed):
     done = run(listed, "-o", tmp_path / "an out", *QUICK)
     assert f"fairvl study '{tmp_path / 'an out'}'" in done.stderr
+
+
+def test_stand_ins_and_one_model_under_two_ids_are_said_at_the_end(tmp_path, run):
+    (tmp_path / "M.toml").write_text(
+        '[[model]]\nencoder = "fake:8"\n[[model]]\nid = "again"\nencoder = "fake:8"\n[[model]]\nencoder = "fake:9"\n'
+    )
+    quick = (*QUICK[:4], "--suite", "eat26")
+    with_them = run(tmp_path / "M.toml", "-o", tmp_path / "out", *quick)
+    assert with_them.exit_code == 0, with_them.output
+    cases = load_registry("eat26").cases
+    used = sum(case.stand_in for case in cases)
+    assert used > 0
+    lines = with_them.stderr.splitlines()
+    assert [line for line in lines if line.startswith(f"{used} of {len(cases)} tests used stand-in pictures")]
+    twins = [line for line in lines if "the very vectors" in line]
+    assert len(twins) == 1
+    assert twins[0].startswith("warning: 'again' has the very vectors of 'fake:8'")
+    without = run(tmp_path / "M.toml", "-o", tmp_path / "none", *quick, "--no-stand-ins")
+    assert without.exit_code == 0, without.output
+    assert "stand-in pictures" not in without.stderr
+    options = {option for parameter in main.commands["sweep"].params for option in parameter.opts}
+    assert {"--images", "--no-stand-ins"} <= options  # the line names options that exist
+
+
+def test_merge_takes_the_suite_of_the_folders(tmp_path, run, listed):
+    for name, suite in (("a", "weat"), ("b", "world-eat")):
+        done = run(listed, "-o", tmp_path / name, *QUICK[:4], "--suite", suite)
+        assert done.exit_code == 0, done.output
+    merged = run("--merge", tmp_path / "a", "-o", tmp_path / "both", *QUICK[:4])
+    assert merged.exit_code == 0, merged.output
+    assert {row.suite for row in Findings.read(tmp_path / "both/findings.json")} == {"weat"}
+    mixed = run("--merge", tmp_path / "a", "--merge", tmp_path / "b", "-o", tmp_path / "mixed", *QUICK[:4])
+    assert mixed.exit_code == 2
+    assert f"{tmp_path / 'a'} hold weat version" in mixed.stderr
+    assert f"{tmp_path / 'b'} hold world-eat version" in mixed.stderr
+    assert not (tmp_path / "mixed").exists()
+    wrong = run("--merge", tmp_path / "a", "-o", tmp_path / "mixed", *QUICK[:4], "--suite", "eat26")
+    assert wrong.exit_code == 2
+    assert "--suite, --images" in wrong.stderr
+
+
+def test_merge_of_a_suite_of_ones_own_asks_for_its_file(tmp_path, toy, quick):
+    sweep(toy.models(1), tmp_path / "a", suite=toy.registry(), **quick)
+    with pytest.raises(InputError, match="'toy', which is not a shipped suite; give its file with --suite"):
+        merge([tmp_path / "a"], tmp_path / "out")
+    assert len(merge([tmp_path / "a"], tmp_path / "out", suite=toy.registry(), **quick)) == 4
+
+
+@pytest.mark.parametrize("out", ["/proc/fairvl", "n" * 300, "taken/below"])
+def test_a_folder_that_cannot_be_is_said_before_the_work(tmp_path, run, listed, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("mine")
+    done = run(listed, "-o", out, *QUICK)
+    assert done.exit_code == 2
+    assert "cannot be created or written; name another folder" in done.stderr
+    assert "Traceback" not in done.output
+    assert {path.name for path in tmp_path.iterdir()} == {"taken", "M.toml"}
