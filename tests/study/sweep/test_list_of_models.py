@@ -7,6 +7,7 @@ import pytest
 
 from fairvl.errors import InputError
 from fairvl.study.sweep import ModelEntry, read_models, sweep
+from fairvl.study.sweep.encoding import said
 
 
 @pytest.fixture
@@ -53,6 +54,9 @@ def test_the_models_csv_of_a_sweep_is_a_list_of_models(tmp_path, write, toy):
         ('[[model]]\nmodel = "fake"\nencoder = "fake"', "Did you mean 'id'"),
         ('[[model]]\nencoder = "opn_clip:ViT-B-32/openai"', "Did you mean 'open_clip'"),
         ('[[model]]\nid = "x"', "no encoder"),
+        ("[[model]]\nencoder = 5", "encoder is 5; expected a text"),
+        ('[[model]]\nencoder = "world:"', "'world:' names a kind and nothing of it. Expected one of: world:clip"),
+        ('[[model]]\nencoder = "stored"', "nothing of it. Expected one of: stored:DIR"),
         ('[model]\nencoder = "fake"', "double brackets"),
         ('[[models]]\nencoder = "fake"', "Did you mean [[model]]"),
         ('[[model]]\nencoder = "fake"\n[[model]]\nencoder = "fake"', "the id 'fake' stands 2 times"),
@@ -120,3 +124,16 @@ def test_published_models_bring_the_covariates_of_the_catalogue(write):
     renamed = read_models(write('[[model]]\nencoder = "open_clip:RN50/cc12m"\ndataset_family = "ours"\n'))
     assert renamed[0].covariates["dataset_family"] == "ours"
     assert renamed[0].covariates["dataset"] == "cc12m"
+
+
+def test_a_surplus_cell_is_named_by_its_row(write):
+    table = "model,encoder,dataset\na,fake:8,x\nb,fake:9,x, y\n"
+    with pytest.raises(InputError, match="row 2 has more cells than the header"):
+        read_models(write(table, "m.csv"))
+    assert read_models(write(table.replace("x, y", '"x, y"'), "m.csv"))[1].covariates["dataset"] == "x, y"
+
+
+def test_a_reason_keeps_what_helps_at_its_end():
+    long = "word " * 100 + "Did you mean this?"
+    assert said(InputError(long)).endswith("Did you mean this?")
+    assert len(said(InputError(long * 2))) == 600

@@ -28,7 +28,7 @@ PIXELS_PER_CALL = 32_000_000  # decoded pictures held at once, about 100 MB
 TOLERANCE = 1e-5
 PROBED = 4
 PROBE_BATCH = 32
-REASON_CHARS = 200
+REASON_CHARS = 600  # what helps stands at the end of a message
 
 
 @dataclass(frozen=True)

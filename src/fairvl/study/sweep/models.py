@@ -78,6 +78,9 @@ def read_models(source: Path | str) -> tuple[ModelEntry, ...]:
         raise InputError(f"{path}: cannot be read ({error}). Expected a table of models.") from error
     if path.suffix == ".csv":
         tables: Sequence[Any] = [{k: v for k, v in row.items() if v} for row in csv.DictReader(io.StringIO(text))]
+        if surplus := [n for n, table in enumerate(tables, 1) if None in table]:
+            raise InputError(f"{path}: row {surplus[0]} has more cells than the header. Quote a cell that holds a "
+                             "comma.")  # fmt: skip
         return check_models((_entry(_typed(table), f"{path}: row {n}") for n, table in enumerate(tables, 1)), str(path))
     try:
         document = tomllib.loads(text)
@@ -153,7 +156,9 @@ def _entry(table: Any, where: str) -> ModelEntry:
     encoder = table.get("encoder")
     if isinstance(encoder, str):
         _check_form(encoder, where)
-    if not isinstance(encoder, str) or not encoder:
+    if encoder is not None and not isinstance(encoder, str):
+        raise InputError(f"{where}: encoder is {encoder!r}; expected a text.")
+    if not encoder:
         found = ", ".join(map(str, table)) or "nothing"
         raise InputError(f'{where}: no encoder; expected encoder = "open_clip:ARCH/TAG" or the like, found {found}.')
     id_ = table.get("id", encoder)
@@ -173,13 +178,16 @@ def _known(encoder: str) -> dict[str, Cell]:
 
 
 def _check_form(encoder: str, where: str) -> None:
-    """Refuse a misspelt kind of encoder before the first model is loaded."""
-    prefix = encoder.partition("?")[0].partition(":")[0]
+    """Refuse a misspelt kind of encoder, or a kind and nothing else, before the first model is loaded."""
+    prefix, colon, target = encoder.partition("?")[0].partition(":")
     prefixes = tuple(dict.fromkeys(form.partition(":")[0] for form in FORMS))
     if prefix not in prefixes:
         near = get_close_matches(prefix, prefixes, n=1, cutoff=0.3)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{where}: encoder {encoder!r} is not understood.{hint} Expected one of: {'; '.join(FORMS)}.")
+    if not target and (colon or prefix not in FORMS):
+        forms = "; ".join(form for form in FORMS if form.partition(":")[0] == prefix)
+        raise InputError(f"{where}: encoder {encoder!r} names a kind and nothing of it. Expected one of: {forms}.")
 
 
 def _cell(value: Any, key: str, where: str) -> Cell:
