@@ -14,6 +14,7 @@ from fairvl.cli import main
 from fairvl.errors import DatasetError, FairVLError, FindingsError, InputError
 from fairvl.findings import Finding, Findings
 from fairvl.study import read_results, study
+from fairvl.study.paper_model import _findings
 
 QUICK = {"draws": 100, "permutations": 19}
 
@@ -103,7 +104,10 @@ def test_two_suite_versions_are_refused():
 def test_a_model_without_covariates_is_refused_with_the_nearest_name():
     table = families()
     table["model"][2] = "m-2"
-    with pytest.raises(InputError, match=r"1 of 8 models are not in models=.*'m2'.*Did you mean .*'m-2'"):
+    with pytest.raises(
+        InputError,
+        match=r"1 of 8 models are not in the table of models \(--models, models=\).*'m2'.*Did you mean .*'m-2'",
+    ):
         study(Findings(population()), models=table)
 
 
@@ -138,6 +142,8 @@ def test_a_mistake_is_named(change, says):
         ([row("")], "names no model"),
         ([row("m", "")], "names no test"),
         ([row("m", d=math.inf)], "finite"),
+        ([row("m", order="text_text")], "order 'text_text'. Did you mean 'text-text'"),
+        ([row("m", order="both")], "order 'both'. There is: 'text-text', 'image-image'"),
         ([row("m", extra={"category": "Gender"})], "'social', 'control'"),
         ([row("m"), row("n", extra={"topic": "other"})], "expected one"),
         ([Finding("accuracy", 0.5, "share", 3, note="x")], "no rows with metric 'effect_size'; found accuracy"),
@@ -374,3 +380,67 @@ def test_a_study_says_before_the_work_that_its_folder_cannot_be(tmp_path):
     done = CliRunner().invoke(main, ["study", str(tmp_path / "findings.json"), "-o", "/proc/fairvl"])
     assert done.exit_code == 2
     assert "cannot be created or written; name another folder" in done.output
+
+
+def test_a_misspelt_order_of_a_table_is_named(tmp_path):
+    columns = {"model": ["a"], "test": ["age"], "order": ["image_text"], "effect_size": [0.1]}
+    with pytest.raises(InputError, match=r"order 'image_text'\. Did you mean 'image-text'"):
+        read_results(write_csv(tmp_path / "r.csv", columns))
+    assert read_results(write_csv(tmp_path / "r.csv", columns | {"order": ["image-text"]})).models == ("a",)
+
+
+def test_too_few_models_are_told_with_why_the_others_were_dropped(tmp_path):
+    def lost(model, why):
+        return Finding("effect_size", math.nan, "standard deviations", 0, model=model, order="text-text", note=why,
+                       extra={"test": "age", "category": "social"})  # fmt: skip
+
+    rows = [*population(3), lost("x", "no weights at stored:nowhere."), lost("y", "out of memory"),
+            lost("z", "out of memory")]  # fmt: skip
+    with pytest.raises(
+        InputError, match=r"3 models with results.*left out: x \(no weights.*\); y, z \(out of memory\)"
+    ):
+        study(Findings(rows), **QUICK)
+    note = warnings_of(study(Findings([*population(4), *rows[-2:]]), **QUICK))["unbalanced"]
+    Findings(rows).write(tmp_path / "f.csv")
+    with pytest.raises(InputError, match=r"y, z \(out of memory\)"):
+        study(tmp_path / "f.csv", **QUICK)
+    assert "y, z (out of memory)" in note
+
+
+def test_controls_are_held_fixed_whether_or_not_they_explain(tmp_path):
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(0, 1, 30)
+    rows = [row(f"m{i}", "age", float(h + rng.normal(0, 0.3))) for i, h in enumerate(hidden)]
+    table = families(30, lab_score=hidden.tolist())
+    scores = {"model": table["model"], "vtab": [float(h + rng.normal(0, 0.3)) for h in hidden]}
+    Findings(rows).write(tmp_path / "findings.json")
+    call = ["study", str(tmp_path / "findings.json"), "--models", str(write_csv(tmp_path / "m.csv", table)),
+            "--performance", str(write_csv(tmp_path / "p.csv", scores)), "--permutations", "19", "--draws", "100",
+            "--factors", "dataset_family", "-o", str(tmp_path / "out")]  # fmt: skip
+
+    def partial(*more):
+        done = CliRunner().invoke(main, [*call, *more], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        found = Findings.read(tmp_path / "out/findings.json")
+        return found.one(metric="correlation", kind="partial", topic="age")
+
+    usual, held = partial(), partial("--controls", "lab_score, dataset_family")
+    assert usual.value > 0.8  # the hidden cause is not held fixed
+    assert abs(held.value) < 0.4
+    assert set(held.extra["controls"].split(", ")) == {"lab_score", "dataset_family"}
+    wrong = CliRunner().invoke(main, [*call, "--controls", "lab_scor"])
+    assert wrong.exit_code == 2
+    assert "Did you mean 'lab_score'" in wrong.output
+
+
+def test_a_published_model_that_did_not_converge_says_what_its_numbers_are():
+    class Fit:
+        converged, nobs, cov_re, scale = False, 8, np.ones((1, 1)), 1.0
+
+    one = np.ones(1)
+    for said in ("", "Maximum Likelihood optimization failed to converge"):
+        note = warnings_of(Findings(_findings(Fit(), (one, one, one), ["log_params"], 8, 0.95, said)))["not converged"]
+        assert "last step" in note
+        assert "standard errors, intervals and p-values are unreliable" in note
+    Fit.converged = True
+    assert "not converged" not in warnings_of(Findings(_findings(Fit(), (one, one, one), ["log_params"], 8, 0.95, "")))

@@ -334,6 +334,10 @@ def _require_writable(out: Path) -> None:
     show_default=True,
     help="Random effects of model and test; robust errors; permuted labels; or the published mixed model.",
 )
+@click.option(
+    "--controls", metavar="COLUMNS",
+    help="What partial correlations hold fixed, comma-separated.  [default: params_m,dataset_size,dataset_family]",
+)  # fmt: skip
 @click.option("--cluster", metavar="COLUMN", help="Covariate whose models are resampled together.")
 @click.option("--claims", type=_folder, help="Folder of the published study's tables, to check and to stand beside.")
 @click.option("--permutations", type=click.IntRange(0), default=999, show_default=True, help="0 for none.")
@@ -342,8 +346,8 @@ def _require_writable(out: Path) -> None:
 @_json
 def study(
     results: Sequence[Path], models: Path | None, performance: Path | None, factors: str | None,
-    reference: Sequence[str], estimator: str, cluster: str | None, claims: Path | None, permutations: int, out: Path,
-    draws: int, level: float, seed: int, as_json: bool,
+    reference: Sequence[str], estimator: str, controls: str | None, cluster: str | None, claims: Path | None,
+    permutations: int, out: Path, draws: int, level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Which factor of the models goes with bias, by modality, and how bias goes with performance.
 
@@ -353,13 +357,19 @@ def study(
 
     _require_writable(out)
     options: dict[str, Any] = {"estimator": estimator, "reference": _references(reference)}
+    if controls is not None:
+        options["controls"] = _names(controls)
     findings = run(
-        list(results), models=models, performance=performance, factors=factors.split(",") if factors else None,
+        list(results), models=models, performance=performance, factors=_names(factors or "") or None,
         cluster=cluster, permutations=permutations, draws=draws, level=level, seed=seed, claims=claims, **options,
     )  # fmt: skip
     for found in findings.where(metric="warning"):
         click.echo(f"warning: {found.note}", err=True)
     _write(findings, out, as_json, csv="study.csv")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _references(pairs: Sequence[str]) -> str | dict[str, str] | None:

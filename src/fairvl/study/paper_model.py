@@ -137,5 +137,9 @@ def _findings(
     reference = "the paper's model refers to the alphabetically first level of each family; its contrasts inherit that."
     found.append(warning("alphabetical reference", reference, 1))
     if not converged:
-        found.append(warning("not converged", f"the paper's mixed model: {said or 'the optimiser gave up'}", 1))
+        note = (
+            f"the paper's mixed model did not converge ({said or 'the optimiser gave up'}): its estimates are those of "
+            "the optimiser's last step, and its standard errors, intervals and p-values are unreliable."
+        )
+        found.append(warning("not converged", note, 1))
     return found

@@ -21,7 +21,7 @@ from .factors import ALPHABETICAL, GRAND_MEAN, MISSING, Factor, factors_of
 from .modality import order_rows
 from .rows import warning
 from .scores import CONTROLS, score_rows
-from .table import Covariates, Results, ResultTable, measured, read_results
+from .table import TABLE_OF_MODELS, Covariates, Results, ResultTable, measured, read_results
 
 Estimator: TypeAlias = Literal["crossed", "cluster-robust", "permutation", "paper"]
 Codes: TypeAlias = NDArray[np.int64]
@@ -68,7 +68,8 @@ def study(
         (Freedman and Lane). "paper": the published mixed model of rows in place of contrasts and slopes; needs the
         extra ``study``.
     controls
-        Factors that partial correlations hold fixed.
+        Covariates that partial correlations hold fixed, among the factors or not; default
+        those of params_m, dataset_size and dataset_family that exist.
     cluster : str, optional
         A covariate whose models are resampled together in bootstraps (models of one family are relatives).
     draws, permutations : int
@@ -117,12 +118,14 @@ def study(
     rows: list[Finding] = []
     table = _usable(table, rows)
     chosen = factors_of(table, factors, reference)
-    _check_controls(controls, table)
+    fixed = _controlled(controls, table, chosen)
     units, clustered = _units(table, cluster)
     rows += _warnings(table, chosen, reference)
     settings: dict[str, Any] = {"level": level, "seed": seed}
     for scope in table.scopes:
-        rows += _of_scope(table, scope, chosen, units, clustered, estimator, draws, permutations, controls, settings)
+        rows += _of_scope(
+            table, scope, chosen, fixed, units, clustered, estimator, draws, permutations, controls, settings
+        )
     if estimator == "paper":
         from .paper_model import paper_rows
 
@@ -147,8 +150,8 @@ def _published(claims: Path | str | None) -> Findings:
 
 
 def _of_scope(
-    table: ResultTable, scope: str, factors: Sequence[Factor], units: Codes, clustered: bool, estimator: Estimator,
-    draws: int, permutations: int, controls: Sequence[str], settings: Mapping[str, Any],
+    table: ResultTable, scope: str, factors: Sequence[Factor], fixed: Sequence[Factor], units: Codes, clustered: bool,
+    estimator: Estimator, draws: int, permutations: int, controls: Sequence[str], settings: Mapping[str, Any],
 ) -> list[Finding]:  # fmt: skip
     columns = table.positions(scope=scope)
     values = table.values[:, columns]
@@ -169,8 +172,9 @@ def _of_scope(
     if scope != "all" or len(table.scopes) == 1:  # social and control tests are not mixed here
         rows += order_rows(part, scope, units=units[keep], draws=draws, **settings)
         rows += score_rows(
-            part, scope, held, units=units[keep], clustered=clustered, draws=draws, controls=controls, **settings
-        )
+            part, scope, _restricted(fixed, keep), units=units[keep], clustered=clustered, draws=draws,
+            controls=controls, **settings,
+        )  # fmt: skip
     return rows + model_rows(part, scope, values, held, settings["level"])
 
 
@@ -188,15 +192,18 @@ def _restricted(factors: Sequence[Factor], keep: NDArray[np.bool_]) -> list[Fact
 def _usable(table: ResultTable, rows: list[Finding]) -> ResultTable:
     """Without models that have no value at all; what is missing is said."""
     empty = ~measured(table.values, axis=1)
+    dropped = ""
     if empty.any():
         names = [table.models[i] for i in np.flatnonzero(empty)]
-        note = f"no defined effect size, left out: {', '.join(names[:5])}{' and others' if len(names) > 5 else ''}."
+        left_out = _left_out(names, table.reasons)
+        note = f"no defined effect size, left out: {left_out}."
         rows.append(warning("unbalanced", note, len(names)))
+        dropped = f" Without any effect size, and left out: {left_out}."
         table = table.select(~empty)
     if len(table.models) < LEAST_MODELS:
         raise InputError(
             f"{len(table.models)} models with results; a study needs {LEAST_MODELS} or more (dozens to conclude "
-            "anything). Sweep more models, or compare single models with `fairvl report`."
+            f"anything).{dropped} Sweep more models, or compare single models with `fairvl report`."
         )
     if missing := int(np.isnan(table.values).sum()):
         note = (
@@ -205,6 +212,18 @@ def _usable(table: ResultTable, rows: list[Finding]) -> ResultTable:
         )
         rows.append(warning("unbalanced", note, missing))
     return table
+
+
+def _left_out(names: Sequence[str], reasons: Mapping[str, str]) -> str:
+    """Names with what their rows say; a reason that several share is said once."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(reasons.get(name, "").rstrip("."), []).append(name)
+    parts = [
+        f"{', '.join(those[:5])}{' and others' if len(those) > 5 else ''}" + (f" ({why})" if why else "")
+        for why, those in alike.items()
+    ]
+    return "; ".join(parts[:5]) + (f"; and {sum(map(len, list(alike.values())[5:]))} more" if len(parts) > 5 else "")
 
 
 def _check_settings(estimator: str, draws: int, permutations: int, level: float) -> None:
@@ -220,10 +239,15 @@ def _check_settings(estimator: str, draws: int, permutations: int, level: float)
         raise InputError(f"level={level}; expected a number from 0.5 to below 1, for example 0.95.")
 
 
-def _check_controls(controls: Sequence[str], table: ResultTable) -> None:
+def _controlled(controls: Sequence[str], table: ResultTable, chosen: Sequence[Factor]) -> list[Factor]:
+    """What partial correlations hold fixed, also where it is not among the factors that explain."""
     for name in controls:
         if name not in CONTROLS and name not in table.covariates:
             raise InputError(f"no covariate {name!r} to control for. " + nearest(name, list(table.covariates)))
+    known = {factor.name: factor for factor in chosen}
+    others = [name for name in controls if name in table.covariates and name not in known]
+    known |= {factor.name: factor for factor in factors_of(table, others)}
+    return [factor for name, factor in known.items() if name in controls]
 
 
 def _units(table: ResultTable, cluster: str | None) -> tuple[Codes, bool]:
@@ -246,9 +270,10 @@ def _warnings(
         note = f"contrasts against the alphabetically first level, which nobody chose: {names}."
         found.append(warning("alphabetical reference", note, 1))
     if not table.covariates:
-        found.append(warning("missing covariate", "no covariates were given (models=); nothing explains bias here.", 1))
+        note = f"no covariates were given; nothing explains bias here. They come from the {TABLE_OF_MODELS}."
+        found.append(warning("missing covariate", note, 1))
     elif not factors:
-        note = f"no factor among the covariates {', '.join(table.covariates)}; name some with factors=."
+        note = f"no factor among the covariates {', '.join(table.covariates)}; name some (--factors, factors=)."
         found.append(warning("missing covariate", note, 1))
     for name, score in table.scores.items():
         if lacking := int(np.isnan(score).sum()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +24,10 @@ Covariates: TypeAlias = Path | str | Mapping[str, Sequence[Any]] | Sequence[Mapp
 METRIC = "effect_size"
 ORDERS = ("text-text", "image-image", "image-text", "text-image")
 CATEGORIES = ("social", "control")
+TABLE_OF_MODELS = "table of models (--models, models=)"  # in the words of the shell, and of Python
+TABLE_OF_SCORES = "table of scores (--performance, performance=)"
 _RESULT_COLUMNS = ("model", "test", "order", METRIC)
+FROM_A_TABLE = "read from a table"
 _FILES = ("findings.parquet", "findings.json")
 
 
@@ -61,6 +64,8 @@ class ResultTable:
     scores : mapping of str to (models,) float64 array
         Downstream performance; NaN where missing.
     suite, suite_version : str
+    reasons : mapping of str to str
+        For models without any value: what their rows say about it.
     """
 
     models: tuple[str, ...]
@@ -71,6 +76,7 @@ class ResultTable:
     scores: Mapping[str, Floats]
     suite: str = ""
     suite_version: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for array in (self.values, self.stimuli, *self.scores.values()):
@@ -160,7 +166,7 @@ def read_results(
         files = [folder / "models.csv" for folder in beside if (folder / "models.csv").is_file()]
         models = _stacked([_columns(file, "models") for file in files]) if files else None
     if models is not None:
-        table = replace(table, covariates=_joined(table.models, _columns(models, "models"), "models"))
+        table = replace(table, covariates=_joined(table.models, _columns(models, "models"), TABLE_OF_MODELS))
     if performance is not None:
         table = replace(table, scores=_scores(table.models, _columns(performance, "performance")))
     return table
@@ -236,7 +242,8 @@ def _csv_row(cells: Mapping[str, Any]) -> Finding:
     return Finding(
         METRIC, math.nan if value is None else float(value), "standard deviations",
         max(int(n), 0) if n and math.isfinite(n) else 0,
-        model=model, order=order, suite=suite, suite_version=version, note="read from a table", extra=extra,
+        model=model, order=order, suite=suite, suite_version=version, note=str(cells.get("note") or FROM_A_TABLE),
+        extra=extra,
     )  # fmt: skip
 
 
@@ -273,7 +280,17 @@ def _arrays(rows: Sequence[Finding]) -> ResultTable:
         seen[cell] = True
         values[cell], stimuli[cell] = row.value, row.n if row.n > 0 else np.nan
     suite, version = suites[0]
-    return ResultTable(models, tuple(tests.values()), values, stimuli, {}, {}, suite, version)
+    return ResultTable(models, tuple(tests.values()), values, stimuli, {}, {}, suite, version, _reasons(rows))
+
+
+def _reasons(rows: Sequence[Finding]) -> dict[str, str]:
+    """The first thing that the rows of a model say, for models without a value."""
+    measured_ = {row.model for row in rows if not math.isnan(row.value)}
+    reasons: dict[str, str] = {}
+    for row in rows:
+        if row.model not in measured_ and row.note and row.note != FROM_A_TABLE:
+            reasons.setdefault(row.model, row.note)
+    return reasons
 
 
 def _check(row: Finding) -> None:
@@ -283,6 +300,10 @@ def _check(row: Finding) -> None:
         )
     if not column(row, "test"):
         raise InputError(f"a result of model {row.model!r} names no test; expected a column 'test'.")
+    if row.order and row.order not in ORDERS:
+        raise InputError(
+            f"model {row.model!r}, test {column(row, 'test')!r}: order {row.order!r}. " + nearest(row.order, ORDERS)
+        )
     if math.isinf(row.value):
         raise InputError(
             f"model {row.model!r}, test {column(row, 'test')!r}: d is {row.value}; expected a finite number or none."
@@ -315,7 +336,7 @@ def _columns(source: Covariates, what: str) -> dict[str, list[Any]]:
         rows = list(source)
         names = dict.fromkeys(name for row in rows for name in row)
         table = {name: [row.get(name) for row in rows] for name in names}
-    return _checked_ids(table, f"{what}=")
+    return _checked_ids(table, f"the {TABLE_OF_MODELS if what == 'models' else TABLE_OF_SCORES}")
 
 
 def _checked_ids(table: dict[str, list[Any]], where: str) -> dict[str, list[Any]]:
@@ -361,7 +382,8 @@ def _stacked(tables: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:
             row = {name: table[name][i] if name in table else None for name in names}
             if rows.setdefault(model, row) != row:
                 raise InputError(
-                    f"model {model!r} has different covariates in two sweeps; expected the same. Pass models=."
+                    f"model {model!r} has different covariates in two sweeps; expected the same. "
+                    f"Give one {TABLE_OF_MODELS}."
                 )
     return {name: [row[name] for row in rows.values()] for name in names}
 
@@ -370,7 +392,7 @@ def _joined(ids: Sequence[str], table: Mapping[str, list[Any]], what: str) -> di
     position = {id_: i for i, id_ in enumerate(table["model"])}
     if absent := [id_ for id_ in ids if id_ not in position]:
         raise InputError(
-            f"{len(absent)} of {len(ids)} models are not in {what}=, such as {absent[0]!r}. "
+            f"{len(absent)} of {len(ids)} models are not in the {what}, such as {absent[0]!r}. "
             + nearest(absent[0], list(position))
             + " Add their rows, with empty cells where nothing is known."
         )
@@ -381,7 +403,8 @@ def _scores(ids: Sequence[str], table: Mapping[str, list[Any]]) -> dict[str, Flo
     position = {id_: i for i, id_ in enumerate(table["model"])}
     if not set(ids) & set(position):
         raise InputError(
-            f"none of the {len(ids)} models has a score; the first is {ids[0]!r}. " + nearest(ids[0], list(position))
+            f"none of the {len(ids)} models has a score in the {TABLE_OF_SCORES}; the first is {ids[0]!r}. "
+            + nearest(ids[0], list(position))
         )
     scores: dict[str, Floats] = {}
     for name, cells in table.items():
@@ -391,12 +414,12 @@ def _scores(ids: Sequence[str], table: Mapping[str, list[Any]]) -> dict[str, Flo
         if not all(isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in present):
             if len(table) == 2:
                 wrong = next(c for c in present if not isinstance(c, (int, float)))
-                raise InputError(f"performance column {name!r} holds {wrong!r}; expected numbers.")
+                raise InputError(f"{TABLE_OF_SCORES}: column {name!r} holds {wrong!r}; expected numbers.")
             continue  # a column of names beside the scores
         column_ = [cells[position[id_]] if id_ in position else None for id_ in ids]
         scores[name] = np.array([math.nan if c is None else float(c) for c in column_])
     if not scores:
-        raise InputError("performance= has no column of numbers beside 'model'; expected at least one score.")
+        raise InputError(f"the {TABLE_OF_SCORES} has no column of numbers beside 'model'; expected at least one score.")
     return scores
 
 
