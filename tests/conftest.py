@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = [r for r in terminalreporter.stats.get("skipped", []) if "realdata" in r.keywords]
     terminalreporter.write_line(f"{len(skipped)} tests skipped for missing real data (FAIRVL_REALDATA)")
+
+
+@pytest.fixture
+def interrupted():
+    """Runs code in an interpreter of its own until it prints "working", then interrupts it: (exit code, stderr)."""
+
+    def run(code, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+            # a background shell makes its children deaf to Ctrl-C
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        with process:
+            try:
+                assert process.stdout.readline() == "working\n"
+                process.send_signal(signal.SIGINT)
+                errors = process.communicate(timeout=60)[1]
+            finally:
+                process.kill()
+        return process.returncode, errors
+
+    return run

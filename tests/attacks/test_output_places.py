@@ -56,5 +56,5 @@ def test_new_findings_never_stand_beside_an_old_report(tmp_path, monkeypatch):
 
 
 def test_an_operator_over_a_folder_is_refused(tmp_path):
-    assert "is a directory" in " ".join(refused("debias", "fake", "-o", tmp_path).split())
+    assert "is a folder; expected a file" in " ".join(refused("debias", "fake", "-o", tmp_path).split())
     assert list(tmp_path.iterdir()) == []

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -113,7 +109,7 @@ def test_an_operator_travels_through_its_file(run, tmp_path):
     assert proof.settings["treated_attribute"] == "gender"
 
 
-def test_ctrl_c_ends_with_one_line_and_no_traceback(tmp_path):
+def test_ctrl_c_ends_with_one_line_and_no_traceback(tmp_path, interrupted):
     code = "; ".join(
         [
             "import time, fairvl.sources.encoders as e",
@@ -122,15 +118,8 @@ def test_ctrl_c_ends_with_one_line_and_no_traceback(tmp_path):
             "main()",
         ]
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "debias", "fake", "-o", str(tmp_path / "x")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-    )  # fmt: skip
-    assert process.stdout.readline() == "working\n"
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=30)[1]
-    assert process.returncode == 130
+    exit_code, errors = interrupted(code, "debias", "fake", "-o", tmp_path / "x")
+    assert exit_code == 130
     assert "The same command goes on where an embed or a sweep stopped." in " ".join(errors.split())
     assert "Traceback" not in errors
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -99,16 +95,9 @@ main()
 """
 
 
-def test_ctrl_c_leaves_a_folder_that_resumes_and_says_so(tmp_path, run, listed):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLEEPY, "sweep", str(listed), "-o", str(tmp_path / "out"), *QUICK],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-    )  # fmt: skip
-    assert process.stdout.readline() == "working\n"
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+def test_ctrl_c_leaves_a_folder_that_resumes_and_says_so(tmp_path, run, listed, interrupted):
+    exit_code, errors = interrupted(SLEEPY, "sweep", listed, "-o", tmp_path / "out", *QUICK)
+    assert exit_code == 130
     assert "keeps what is done, and the same command goes on from there" in " ".join(errors.split())
     assert "Traceback" not in errors
     assert list((tmp_path / "out/vectors").rglob("*.safetensors"))  # the texts were encoded before
