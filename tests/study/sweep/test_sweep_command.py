@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
+from fairvl.atomic import write_atomic
 from fairvl.cli import main
 from fairvl.errors import InputError
 from fairvl.findings import Findings
 from fairvl.sources.stimuli import load_registry
 from fairvl.study.sweep import merge, sweep
+from fairvl.study.sweep.measured import Measured, file_of
 
 QUICK = ("--draws", "100", "--permutations", "199", "--suite", "weat")
 TESTS = len(load_registry("weat").cases)
@@ -130,32 +133,30 @@ def test_the_command_to_go_on_with_can_be_pasted(tmp_path, run, listed):
     assert f"fairvl study '{tmp_path / 'an out'}'" in done.stderr
 
 
-def test_stand_ins_and_one_model_under_two_ids_are_said_at_the_end(tmp_path, run):
-    (tmp_path / "M.toml").write_text(
-        '[[model]]\nencoder = "fake:8"\n[[model]]\nid = "again"\nencoder = "fake:8"\n[[model]]\nencoder = "fake:9"\n'
-    )
-    quick = (*QUICK[:4], "--suite", "eat26")
-    with_them = run(tmp_path / "M.toml", "-o", tmp_path / "out", *quick)
-    assert with_them.exit_code == 0, with_them.output
-    cases = load_registry("eat26").cases
-    used = sum(case.stand_in for case in cases)
-    assert used > 0
-    lines = with_them.stderr.splitlines()
-    assert [line for line in lines if line.startswith(f"{used} of {len(cases)} tests used stand-in pictures")]
-    twins = [line for line in lines if "the very vectors" in line]
-    assert len(twins) == 1
-    assert twins[0].startswith("warning: 'again' has the very vectors of 'fake:8'")
-    without = run(tmp_path / "M.toml", "-o", tmp_path / "none", *quick, "--no-stand-ins")
-    assert without.exit_code == 0, without.output
-    assert "stand-in pictures" not in without.stderr
+def test_stand_ins_and_one_model_under_two_ids_are_said_at_the_end(tmp_path, run, listed, toy, quick, monkeypatch):
+    def said(models, registry, name):
+        table = sweep(models, tmp_path / name, suite=registry, **quick)
+        monkeypatch.setattr("fairvl.study.sweep.sweep", lambda *_, **__: table)
+        done = run(listed, "-o", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        return done.stderr.splitlines()
+
+    twins = {"a": toy.Counting(0), "again": toy.Counting(0), "b": toy.Counting(1)}
+    lines = said(twins, toy.registry(), "with")
+    assert len(lines) == 3
+    assert lines[0].startswith("2 of 4 tests used stand-in pictures; give your own copies with --images")
+    assert lines[1].startswith("warning: 'again' has the very vectors of 'a': one model under two ids")
+    texts = replace(toy.registry(), cases=toy.registry().cases[:1])
+    assert len(said(toy.models(2), texts, "without")) == 1
     options = {option for parameter in main.commands["sweep"].params for option in parameter.opts}
     assert {"--images", "--no-stand-ins"} <= options  # the line names options that exist
 
 
 def test_merge_takes_the_suite_of_the_folders(tmp_path, run, listed):
-    for name, suite in (("a", "weat"), ("b", "world-eat")):
-        done = run(listed, "-o", tmp_path / name, *QUICK[:4], "--suite", suite)
-        assert done.exit_code == 0, done.output
+    part = run(listed, "-o", tmp_path / "a", *QUICK, "--engine", "shard:0/1")
+    assert part.exit_code == 0, part.output
+    other = Measured("c", "fake:8", {"id": "world-eat", "version": 1, "fingerprint": "f"}, failed="no weights")
+    write_atomic(tmp_path / "b" / file_of("c"), other.save())
     merged = run("--merge", tmp_path / "a", "-o", tmp_path / "both", *QUICK[:4])
     assert merged.exit_code == 0, merged.output
     assert {row.suite for row in Findings.read(tmp_path / "both/findings.json")} == {"weat"}
@@ -163,10 +164,10 @@ def test_merge_takes_the_suite_of_the_folders(tmp_path, run, listed):
     assert mixed.exit_code == 2
     assert f"{tmp_path / 'a'} hold weat version" in mixed.stderr
     assert f"{tmp_path / 'b'} hold world-eat version" in mixed.stderr
-    assert not (tmp_path / "mixed").exists()
-    wrong = run("--merge", tmp_path / "a", "-o", tmp_path / "mixed", *QUICK[:4], "--suite", "eat26")
+    wrong = run("--merge", tmp_path / "b", "-o", tmp_path / "mixed", *QUICK)
     assert wrong.exit_code == 2
     assert "--suite, --images" in wrong.stderr
+    assert not (tmp_path / "mixed").exists()
 
 
 def test_merge_of_a_suite_of_ones_own_asks_for_its_file(tmp_path, toy, quick):
