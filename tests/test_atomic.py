@@ -10,11 +10,13 @@ import sys
 
 import pytest
 
-from fairvl.atomic import write_atomic
+from fairvl.atomic import require_writable, write_atomic
+from fairvl.errors import JobError
 
 KILLED_AT = """
 import os, signal, sys
-from fairvl.atomic import write_atomic
+from fairvl.atomic import require_writable, write_atomic
+from fairvl.errors import JobError
 name, path = sys.argv[1:]
 real = getattr(os, name)
 def dying(*args, **kwargs):
@@ -58,3 +60,13 @@ def test_a_writer_that_raises_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_atomic(tmp_path / "deep" / "a", broken)
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "x" * 300])
+def test_an_impossible_output_folder_is_refused_before_the_work(tmp_path, name):
+    (tmp_path / "file").write_text("kept")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(JobError, match="another"):
+        require_writable(tmp_path / name)
+    require_writable(tmp_path / "new" / "folder")
+    assert sorted(tmp_path.iterdir()) == before

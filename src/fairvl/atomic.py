@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
+
+from .errors import JobError
 
 
 def write_atomic(path: Path | str, content: bytes | str | Callable[[BinaryIO], None]) -> None:
@@ -56,3 +59,24 @@ def sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(handle)
+
+
+def require_writable(folder: Path | str) -> None:
+    """Refuse an output folder that cannot be made or written before any work, and leave no trace of having tried.
+
+    Raises
+    ------
+    JobError
+        It is a file, or neither it nor a folder above it lets anything be written.
+    """
+    out = Path(folder)
+    try:
+        if out.exists() and not out.is_dir():
+            raise JobError(f"{out}: is not a folder. Name another output folder.")
+        above = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
+        with TemporaryDirectory(dir=above, prefix=".writing-") as scratch:
+            if above != out:
+                Path(scratch, *out.absolute().relative_to(above).parts).mkdir(parents=True)
+    except (OSError, ValueError) as error:
+        why = (getattr(error, "strerror", None) or str(error)).lower()
+        raise JobError(f"{out}: cannot be created or written; name another folder ({why}).") from None

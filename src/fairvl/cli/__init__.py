@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import FairVLError, JobError
+from ..atomic import require_writable
+from ..errors import FairVLError
 
 if TYPE_CHECKING:
     from ..findings import Findings
@@ -167,6 +168,7 @@ def audit(
     from ..measure.audit import audit as run
     from ..repair.debias import Operator
 
+    require_writable(out)
     repairs = {operator.stem: Operator.load(operator) for operator in operators}
     if len(repairs) < len(operators):
         raise click.BadParameter(
@@ -257,7 +259,7 @@ def sweep(
         "images": images, "emoji": emoji, "stand_ins": not no_stand_ins, "draws": draws,
         "level": level, "seed": seed, "permutations": permutations, "tail": tail,
     }  # fmt: skip
-    _require_writable(out)
+    require_writable(out)
     try:
         if merged:
             findings = merge(merged, out, suite=suite, **shared)
@@ -299,18 +301,6 @@ def _remarks(findings: Findings) -> list[str]:
             "twice; leave one of them out"
         )
     return remarks
-
-
-def _require_writable(out: Path) -> None:
-    """Refuse a folder that cannot be made before the work, and leave no trace of having tried."""
-    try:
-        above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-        with TemporaryDirectory(dir=above, prefix=".writing-") as folder:
-            if above != out:
-                Path(folder, *out.absolute().relative_to(above).parts).mkdir(parents=True)
-    except (OSError, ValueError) as error:
-        why = (getattr(error, "strerror", None) or str(error)).lower()
-        raise JobError(f"{out}: cannot be created or written; name another folder ({why}).") from None
 
 
 @main.command(
@@ -355,7 +345,7 @@ def study(
     """
     from ..study import study as run
 
-    _require_writable(out)
+    require_writable(out)
     options: dict[str, Any] = {"estimator": estimator, "reference": _references(reference)}
     if controls is not None:
         options["controls"] = _names(controls)
@@ -646,4 +636,5 @@ def demo(name: str, out: Path, seed: int, as_json: bool) -> None:
     """One capability's whole experiment on the built-in world. NAME: audit (the default) or study."""
     from ..reproduce.demos import demo as run
 
+    require_writable(out)
     _write(run(name, out, seed=seed), out, as_json)

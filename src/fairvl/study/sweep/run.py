@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...atomic import write_atomic
+from ...atomic import require_writable, write_atomic
 from ...errors import ConfigMismatchError, InputError, JobError, MissingExtraError
 from ...findings import Findings
 from ...jobs import STATE, run_job
@@ -118,7 +118,7 @@ def sweep(
     source = Source.of(suite, images, emoji, stand_ins)
     registry = source.registry()
     folder = Path(out)
-    _refuse_a_file(folder)
+    require_writable(folder)
     kept = Path(cache) if cache is not None else folder / CACHE
     budget = None if weights_budget is None else weights_plan(entries, weights_budget, weight_store, folder)
     if (objects or budget or isinstance(suite, Registry)) and (workers or engine.startswith("ray")):
@@ -333,8 +333,3 @@ def _clear(folder: Path, cache: Path, *, alone: bool) -> None:
         with suppress(OSError):
             if alone or time.time() - stale.stat().st_mtime > STALE_SECONDS:
                 stale.unlink()
-
-
-def _refuse_a_file(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise JobError(f"{folder}: is not a folder. Name another output folder.")
