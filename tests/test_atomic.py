@@ -15,8 +15,7 @@ from fairvl.errors import JobError
 
 KILLED_AT = """
 import os, signal, sys
-from fairvl.atomic import require_writable, write_atomic
-from fairvl.errors import JobError
+from fairvl.atomic import write_atomic
 name, path = sys.argv[1:]
 real = getattr(os, name)
 def dying(*args, **kwargs):
