@@ -1,6 +1,7 @@
 """A store into a keep list: the same as the functions on arrays, resumable, and clear about what is wrong."""
 
 import contextlib
+import os
 import random
 import signal
 import subprocess
