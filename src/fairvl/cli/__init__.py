@@ -6,7 +6,6 @@ Nothing heavy is imported here: `fairvl --help` answers before numpy would have 
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 USER_ERROR = 2
 THRESHOLD_CROSSED = 1
 INTERRUPTED = 130
-TWIN = re.compile("the very vectors of (.+?): one model under two ids")  # as the notes of a sweep say it
 
 
 class Verbs(click.Group):
@@ -294,8 +292,7 @@ def _remarks(findings: Findings) -> list[str]:
             f"{len(used)} of {len(tests)} tests used stand-in pictures; give your own copies with --images, or leave "
             "them out with --no-stand-ins"
         )
-    for model in dict.fromkeys(row.model for row in findings if TWIN.search(row.note)):
-        first = next(found[1] for row in findings if row.model == model and (found := TWIN.search(row.note)))
+    for model, first in (findings.settings.get("twins") or {}).items():
         remarks.append(
             f"warning: {model!r} has the very vectors of {first!r}: one model under two ids, which a study counts "
             "twice; leave one of them out"

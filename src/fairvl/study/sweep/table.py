@@ -73,7 +73,10 @@ def sweep_findings(
                 at = present.index(model.model)
                 mine = {name: numbers[name][at] for name in PER_MODEL if name in numbers}
                 mine |= _levels(model.levels[number].tolist())
-                notes = (mine["notes"], numbers["note"], model.notes.get(number), twins.get(model.model), case.note)
+                twin = (
+                    f"the very vectors of {twins[model.model]}: one model under two ids" if model.model in twins else ""
+                )
+                notes = (mine["notes"], numbers["note"], model.notes.get(number), twin, case.note)
                 note = "; ".join(filter(None, notes))
                 rows.append((number, _row(case, mine, numbers, how, note, given)))
             else:
@@ -85,6 +88,7 @@ def sweep_findings(
         "verb": "sweep", "suite": suite, "statistics": how.facts(), "models": len(models), "tests": len(registry.cases),
         "failed": {model.model: model.failed for model in models if model.failed}, "corrections": FAMILIES,
         "cards": {model.model: dict(model.card) for model in models}, "lint": [dict(remark) for remark in lint],
+        "twins": twins,
     }  # fmt: skip
     return Findings(adjusted(ordered), settings)
 
@@ -178,16 +182,16 @@ def _number(value: Scalar) -> float | None:
 
 
 def _twins(models: Sequence[Measured]) -> dict[str, str]:
-    """Notes for models whose measurement equals that of an earlier one, number by number and card by card."""
+    """Models whose measurement equals that of an earlier one, number by number and card by card, with its id."""
     first: dict[str, str] = {}
-    notes = {}
+    twins = {}
     for model in models:
         if model.failed:
             continue
         if model.content in first:
-            notes[model.model] = f"the very vectors of {first[model.content]}: one model under two ids"
+            twins[model.model] = first[model.content]
         first.setdefault(model.content, model.model)
-    return notes
+    return twins
 
 
 def join_results(tables: Sequence[Findings]) -> Findings:
