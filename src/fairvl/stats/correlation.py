@@ -113,7 +113,7 @@ def correlation(
         return _none(n, "a variable is constant; no correlation is defined")
     r = float(_weighted(np.ones((1, n)), a, b)[0])
     low, high = fisher(r, n - k, level, spearman=kind == "spearman")
-    p = _t_p(r, n - 2 - k)
+    p = t_p(r, n - 2 - k)
     codes = None if clusters is None else unit_codes(np.asarray(clusters)[keep])
     units = n if codes is None else int(codes.max()) + 1
     if kind == "spearman" or k or draws < 1 or units < BOOTSTRAP_FROM:
@@ -289,7 +289,8 @@ def _constant(values: Floats) -> bool:
     return bool(np.ptp(values) <= _CONSTANT * max(1.0, float(np.abs(values).max())))
 
 
-def _t_p(r: float, df: int) -> float:
+def t_p(r: float, df: int) -> float:
+    """Two-sided p-value of a correlation r by Student's t with df degrees of freedom."""
     from scipy.special import stdtr
 
     return 0.0 if abs(r) >= 1 else 2 * float(stdtr(df, -abs(r) * math.sqrt(df / (1 - r * r))))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, SourceError
+from ..stats.correlation import t_p
 from ..stats.multiplicity import benjamini_hochberg, benjamini_yekutieli, holm
 
 Correction: TypeAlias = Literal["none", "holm", "bh", "by"]
@@ -158,11 +159,9 @@ def correlation_p(r: float, n: int) -> float:
     >>> round(correlation_p(critical_correlation(131), 131), 12)
     0.05
     """
-    from scipy.special import stdtr
-
     if n < 3 or not -1 <= r <= 1:
         raise InputError(f"r = {r} over {n} pairs; expected r between -1 and 1 and at least 3 pairs.")
-    return 0.0 if abs(r) == 1 else 2 * float(stdtr(n - 2, -abs(r) * math.sqrt((n - 2) / (1 - r * r))))
+    return t_p(r, n - 2)
 
 
 def significant(
