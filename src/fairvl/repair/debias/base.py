@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ F64 = NDArray[np.float64]
 BLOCK_ROWS = 65_536
 
 
-class Operator:
+class Operator(ABC):
     """A frozen map of vectors ``[..., d]`` to vectors of the same width, with a header that says where it is from.
 
     It keeps the dtype it is given, computes in float32 for float16, bfloat16 and float32 input and in float64 for
@@ -69,13 +70,13 @@ class Operator:
         arrays = {name: fingerprint(np.ascontiguousarray(array).tobytes()) for name, array in self.arrays().items()}
         return fingerprint({"header": header, "arrays": arrays})
 
+    @abstractmethod
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """The arrays that define the map, by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _map(self, rows: Any, space: Space) -> Any:
         """The map on checked float rows ``[n, d]`` of NumPy or torch."""
-        raise NotImplementedError
 
     def __call__(self, vectors: Any) -> Any:
         """Apply to vectors ``[..., d]``, NumPy or torch; same dtype (and device) out, not renormalised.
