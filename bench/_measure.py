@@ -19,6 +19,16 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def processor(function: Callable[[], object], turns: int = 1) -> float:
+    """Processor time of one call, least of several: what wall time is on an idle machine with one thread."""
+    times = []
+    for _ in range(turns):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
 def alternate(ours: Callable[[], object], theirs: Callable[[], object], repeats: int = 5) -> dict[str, float]:
     """Times in seconds and the ratio theirs / ours, each a median; the ratio with its range over the turns."""
     turns = [(seconds(ours), seconds(theirs)) for _ in range(repeats)]

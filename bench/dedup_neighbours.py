@@ -15,13 +15,11 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _measure import alternate, peak_added_bytes, seconds, write
+from _measure import alternate, peak_added_bytes, processor, seconds, write
 
 from fairvl.repair.dedup import assign, neighbours, principal_axes, spherical_kmeans
 
@@ -50,16 +48,6 @@ def drawn(n: int, path: str | None, seed: int = 0) -> tuple[np.ndarray, str]:
     return unit(
         real.mean(axis=0) + rng.standard_normal((n, real.shape[1])) @ root.T
     ), f"covariance of {Path(found).name}"
-
-
-def processor(function: Callable[[], object], turns: int = 3) -> float:
-    """Least processor time of several calls: wall time on an idle machine when there is one thread."""
-    times = []
-    for _ in range(turns):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def product_rate(n: int, dim: int) -> float:

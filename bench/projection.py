@@ -14,13 +14,12 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _measure import alternate, peak_added_bytes, seconds, write
+from _measure import alternate, peak_added_bytes, processor, seconds, write
 
 from fairvl.repair.debias import CalibratedProjection
 
@@ -84,16 +83,6 @@ def resident(field: str) -> int:
         if line.startswith(field):
             return int(line.split()[1]) * 1024
     raise RuntimeError(f"no {field} on this system")
-
-
-def processor(function: Callable[[], object], turns: int = 1) -> float:
-    """Processor time of one call, least of several: what wall time is on an idle machine with one thread."""
-    times = []
-    for _ in range(turns):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def measure(case: tuple[int, int, int], repeats: int) -> dict[str, Any]:
