@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from fairvl.findings import Findings
@@ -63,9 +64,12 @@ def test_three_models_and_a_damaged_one_through_all_26_tests(folders):
 
 
 def test_batch_sizes_1_and_32_agree(folders):
-    case = load_registry("weat").cases[0]
     from fairvl.sources.encoders.images import probe_images
 
-    require_steady(
-        load_encoder(f"open_clip:local-dir:{folders}/tiny-0"), texts=case.x.texts()[:6], images=probe_images()
-    )
+    encoder = load_encoder(f"open_clip:local-dir:{folders}/tiny-0")
+    texts, images = list(load_registry("weat").cases[0].x.texts()[:6]), list(probe_images())
+    require_steady(encoder, texts=texts, images=images)  # what a sweep asks of every model
+    for encode, items in ((encoder.encode_texts, texts), (encoder.encode_images, images)):
+        batch = encode([items[i % len(items)] for i in range(32)])[: len(items)]
+        singly = np.concatenate([encode([item]) for item in items])
+        np.testing.assert_allclose(singly, batch, atol=1e-5 * np.linalg.norm(batch, axis=1).max())
