@@ -27,11 +27,11 @@ $(VENV)/.core: pyproject.toml | $(BIN)/python
 
 # torch, torchvision and open_clip are resolved together, so that their versions match.
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[models,hf,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[models,hf,diffusion,faiss,dev]'
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --editable '.[models,hf,dev,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[models,hf,diffusion,faiss,dev,bench]'
 	@touch $@
 
 # Headless Chromium for the report's tests; where it cannot be installed those tests skip and say so.
@@ -53,7 +53,7 @@ realdata: $(VENV)/.dev  ## the tests on real data; fails without it
 	$(BIN)/python -m pytest -m realdata --realdata-required
 
 $(VENV)/.slow: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --editable '.[models,hf,dev,ray]'
+	$(BIN)/python -m pip install --quiet --editable '.[models,hf,diffusion,faiss,dev,ray]'
 	@touch $@
 
 slow: $(VENV)/.slow  ## long proofs: retraining, 20 kills, calibration (docs/validity.md)
