@@ -2,7 +2,8 @@
 
 One engine, `directional_amplification`, serves both directions (A->T: how predicted tasks depend on the group; T->A:
 how predicted groups depend on the task), one attribute or sets of them (`attribute_sets` makes the indicator columns),
-0/1 or probabilities, one run or several seeds. `mals` is the older, undirected measure.
+0/1 or probabilities, one run or several seeds. `mals` is the older, undirected
+measure; `predictability_amplification` works where everything is balanced.
 
 A mean of signed values is easy to misread: a model that names no group at all scores below zero. So every result
 carries absolute values, values per pair, coverage, an erasure flag and the part that a change of the group rates alone
@@ -15,6 +16,8 @@ from .directional import directional_amplification as directional_amplification
 from .indicators import AttributeSets as AttributeSets
 from .indicators import attribute_sets as attribute_sets
 from .indicators import one_hot as one_hot
+from .predictability import Predictability as Predictability
+from .predictability import predictability_amplification as predictability_amplification
 from .result import Amplification as Amplification
 from .result import Pairs as Pairs
 from .undirected import Mals as Mals
@@ -25,8 +28,10 @@ __all__ = [
     "AttributeSets",
     "Mals",
     "Pairs",
+    "Predictability",
     "attribute_sets",
     "directional_amplification",
     "mals",
     "one_hot",
+    "predictability_amplification",
 ]

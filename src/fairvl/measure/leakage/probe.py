@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import check_vectors
-from ..errors import GroupError, InputError
-from ..stats.bootstrap import draw_counts
-from ..stats.cells import (
+from ...arrays import check_vectors
+from ...errors import GroupError, InputError
+from ...stats.bootstrap import draw_counts
+from ...stats.cells import (
     FloatArray,
     IntArray,
     Resampled,
@@ -27,9 +27,9 @@ from ..stats.cells import (
     tabulate,
     without_interval,
 )
-from ..stats.codes import GroupCodes, encode
-from ..stats.estimate import Estimate
-from ..stats.rates import divide, mean_defined
+from ...stats.codes import GroupCodes, encode
+from ...stats.estimate import Estimate
+from ...stats.rates import divide, mean_defined
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +134,19 @@ def compare_probes(
     return ProbeComparison(first, second, difference)
 
 
+def out_of_fold_scores(
+    vectors: ArrayLike, labels: Any, *, folds: int = 5, seed: int = 0, l2: float = 1.0
+) -> tuple[IntArray, FloatArray]:
+    """True class ``[n]`` and the probe's class probabilities ``[n, m]``, each row by a model that did not see it."""
+    from scipy.special import expit, softmax
+
+    rows, codes, _ = _labelled((vectors,), labels)
+    logits = _logits(rows[0], codes, _folds(codes, folds, seed, None), l2)
+    if logits.shape[1] == 1:
+        return codes.codes, np.concatenate([expit(-logits), expit(logits)], axis=1)
+    return codes.codes, np.asarray(softmax(logits, axis=1))
+
+
 def fit_logistic(x: FloatArray, codes: IntArray, classes: int, l2: float = 1.0) -> tuple[FloatArray, FloatArray]:
     """Weights ``[d, m]`` and intercepts ``[m]`` of L2-regularised logistic regression; m is 1 for two classes.
 
@@ -231,9 +244,16 @@ def _mixed_folds(codes: GroupCodes, folds: int, rng: np.random.Generator, unit: 
 
 
 def _out_of_fold(x: FloatArray, codes: GroupCodes, fold: IntArray, l2: float) -> IntArray:
+    logits = _logits(x, codes, fold, l2)
+    picked = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
+    return np.asarray(picked, dtype=np.int64)
+
+
+def _logits(x: FloatArray, codes: GroupCodes, fold: IntArray, l2: float) -> FloatArray:
+    """Scores of every row by the model that did not see its fold: ``[n, 1]`` for two labels, else ``[n, m]``."""
     if not l2 > 0:
         raise InputError(f"l2={l2}; expected a positive weight, for example 1.0.")
-    predicted = np.empty(len(codes), dtype=np.int64)
+    logits = np.empty((len(codes), 1 if len(codes.labels) == 2 else len(codes.labels)))
     for part in range(int(fold.max()) + 1):
         train, test = fold != part, fold == part
         mean, spread = x[train].mean(axis=0), x[train].std(axis=0)
@@ -241,9 +261,8 @@ def _out_of_fold(x: FloatArray, codes: GroupCodes, fold: IntArray, l2: float) ->
             spread > 1e-12 * np.maximum(np.abs(mean), 1.0), spread, np.inf
         )  # a constant column says nothing
         weights, intercept = fit_logistic((x[train] - mean) / scale, codes.codes[train], len(codes.labels), l2)
-        logits = ((x[test] - mean) / scale) @ weights + intercept
-        predicted[test] = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
-    return predicted
+        logits[test] = ((x[test] - mean) / scale) @ weights + intercept
+    return logits
 
 
 def _bootstrap(
