@@ -42,8 +42,8 @@ def predictability_amplification(
     """Change of predictability from labels of the model's own quality to its predictions.
 
     Predictability of a 0/1 column y from a 0/1 column x is ``Var(E[y | x]) / Var(y)`` (Goodman and Kruskal's tau): 0
-    for independence, 1 when x tells y, whatever the rates. "a->t" predicts tasks from attributes, "t->a" attributes from
-    tasks. A model that errs predicts worse for that reason alone, so the labels' value is that of labels whose entries
+    for independence, 1 when x tells y, whatever the rates. "a->t" predicts tasks from attributes, "t->a" the reverse. A
+    model that errs predicts worse for that reason alone, so the labels' value is that of labels whose entries
     are flipped at the model's error rate for this column, in closed form: ``E[y]`` becomes ``p (1 - 2 q) + q`` and the
     covariance with x shrinks by ``1 - 2 q``.
 
