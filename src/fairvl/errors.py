@@ -6,6 +6,7 @@
     + BankError                          a prompt or stimulus bank
   - SourceError                          something that comes in cannot be read
     + EncoderError                       a model or its name
+    + GeneratorError                     a text-to-image model, its name, prompts or seeds
     + DatasetError                       a dataset, a record, an image
     + StoreError                         stored embeddings
   - OperatorError                        a debiasing operator or its file
@@ -41,6 +42,10 @@ class SourceError(FairVLError):
 
 class EncoderError(SourceError):
     """A model, or the name of one, is not usable."""
+
+
+class GeneratorError(SourceError):
+    """A text-to-image model, its name, or what it is asked for is not usable."""
 
 
 class DatasetError(SourceError):

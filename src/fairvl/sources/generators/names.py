@@ -1,0 +1,102 @@
+"""Generator names: ``prefix:target?option=value``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ...errors import GeneratorError
+from .diffusers_pipelines import load_diffusers
+from .folder import INDEX, read_json
+from .seam import Generator
+
+FORMS = ("world:text-to-image", "diffusers:NAME-OR-PATH", "diffusers:org/name?revision=COMMIT&dtype=float16")
+
+
+def load_generator(name: str, **options: Any) -> Generator:
+    """The generator that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        ``world:text-to-image`` (ships with the package), or ``diffusers:`` with a local folder or a hub repository.
+        Options follow a question mark, ``&`` between them.
+    **options
+        The same options as keywords: ``steps``, ``guidance``, ``size`` ("512x512"), ``device``, ``dtype`` (float32,
+        float16, bfloat16), ``batch_size``, ``revision``, ``variant``. What is left out is the pipeline's own default.
+
+    Raises
+    ------
+    GeneratorError
+        The name or an option is not understood, or what it names cannot be loaded.
+    MissingExtraError
+        diffusers is not installed.
+
+    Examples
+    --------
+    >>> load_generator("difusers:sd")
+    Traceback (most recent call last):
+    ...
+    fairvl.errors.GeneratorError: generator name 'difusers:sd' is not understood. Did you mean 'diffusers'? \
+Expected one of: world:text-to-image; diffusers:NAME-OR-PATH; diffusers:org/name?revision=COMMIT&dtype=float16.
+    """
+    expected = f"Expected one of: {'; '.join(FORMS)}."
+    if not isinstance(name, str):
+        raise GeneratorError(f"generator name {name!r}. {expected}")
+    head, _, query = name.partition("?")
+    prefix, _, target = head.partition(":")
+    loader = _LOADERS.get(prefix)
+    if loader is None or not target:
+        near = get_close_matches(prefix, _LOADERS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near and near[0] != prefix else ""
+        raise GeneratorError(f"generator name {name!r} is not understood.{hint} {expected}")
+    return loader(target, **_options(name, query, options, loader))
+
+
+def _options(name: str, query: str, keywords: dict[str, Any], loader: Callable[..., Generator]) -> dict[str, Any]:
+    merged: dict[str, Any] = {key: value for key, value in keywords.items() if value is not None}
+    for item in filter(None, query.split("&")):
+        key, equals, value = item.partition("=")
+        if not equals or key in merged:
+            raise GeneratorError(f"option {item!r} in {name!r}: expected key=value, each key once.")
+        merged[key] = value
+    parameters = inspect.signature(loader).parameters
+    known = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    for key, value in merged.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise GeneratorError(f"unknown option {key!r} in {name!r}.{hint} Known options: {', '.join(known)}.")
+        kind = str(parameters[key].annotation)
+        convert = int if kind.startswith("int") else float if kind.startswith("float") else None
+        if convert is not None:
+            try:
+                merged[key] = convert(value)
+            except (TypeError, ValueError):
+                raise GeneratorError(f"option {key}={value!r} in {name!r}: expected a number.") from None
+    return merged
+
+
+def _world(
+    target: str, *, steps: int | None = None, guidance: float | None = None, device: str = "cpu",
+    dtype: str = "float32", batch_size: int = 64,
+) -> Generator:  # fmt: skip
+    models = Path(__file__).parents[1] / "world" / "models"
+    shipped = sorted(path.parent.name for path in models.glob(f"*/{INDEX}"))
+    if target not in shipped:
+        names = ", ".join(f"world:{name}" for name in shipped) or "no text-to-image model"
+        raise GeneratorError(f"world:{target} is not there; this installation ships {names}.")
+    folder = models / target
+    recipe = folder / "recipe.json"
+    own = read_json(recipe).get("sampling", {}) if recipe.is_file() else {}
+    return load_diffusers(
+        str(folder), steps=steps if steps is not None else own.get("steps"), device=device, dtype=dtype,
+        guidance=guidance if guidance is not None else own.get("guidance", 1.0), batch_size=batch_size,
+        name=f"world:{target}", licence="Apache-2.0",
+    )  # fmt: skip
+
+
+_LOADERS: dict[str, Callable[..., Generator]] = {"diffusers": load_diffusers, "world": _world}
