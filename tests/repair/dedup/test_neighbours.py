@@ -52,13 +52,15 @@ def test_pairs_on_the_threshold_are_decided_by_the_float64_product(tools):
     found = neighbours(x, threshold=0.8)
     rng = np.random.default_rng(0)
     undecidable = 0
+    axes = principal_axes(x)
     for k in rng.choice(len(found.first), 40, replace=False):
         i, j = found.first[[k]], found.second[[k]]
         cosine = float(dots(x, i, j)[0])
         undecidable += float(x[i[0]] @ x[j[0]]) != cosine
         for filtering, block in (("off", 64), (32, 1024)):
-            at = as_set(neighbours(x, threshold=cosine, filter=filtering, block=block).pairs())
-            below = as_set(neighbours(x, threshold=np.nextafter(cosine, 0), filter=filtering, block=block).pairs())
+            at = as_set(neighbours(x, threshold=cosine, filter=filtering, block=block, axes=axes).pairs())
+            lower = np.nextafter(cosine, 0)
+            below = as_set(neighbours(x, threshold=lower, filter=filtering, block=block, axes=axes).pairs())
             assert (int(i[0]), int(j[0])) not in at
             assert (int(i[0]), int(j[0])) in below
     assert undecidable > 30, "float32 alone would have decided these pairs by its rounding"

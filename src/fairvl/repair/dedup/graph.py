@@ -61,10 +61,14 @@ class Graph:
 
     def node_rank(self, rank: Ints) -> Ints:
         """Least rank of a node's rows."""
+        if self.single:
+            return rank[self.members]
         return np.asarray(np.minimum.reduceat(rank[self.members], self.starts[:-1]))
 
     def leader(self, rank: Ints) -> Ints:
         """Row of least rank of every node."""
+        if self.single:
+            return self.members
         by = np.lexsort((rank, self.node))
         return by[self.starts[:-1]]
 
@@ -79,7 +83,7 @@ def graph_of(neighbours: Neighbours, threshold: float | None = None) -> Graph:
     number = np.empty(n, np.int64)
     number[leaders] = np.arange(len(leaders))
     node = number[representative]
-    members = np.lexsort((neighbours.order, node))
+    members = leaders if len(leaders) == n else np.lexsort((neighbours.order, node))
     starts = np.concatenate([[0], np.cumsum(np.bincount(node, minlength=len(leaders)))]).astype(np.int64)
     one, two = number[first], number[second]
     source, target = np.concatenate([one, two]), np.concatenate([two, one])

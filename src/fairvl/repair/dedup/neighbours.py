@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InputError
-from .bound import principal_axes
+from .bound import FEW_AXES, principal_axes
 from .pairs import BLOCK, Filter, close_pairs, decided, guard_band
 from .rows import Ints, Rows, float32_rows, prepared, representatives, tie_order
 
@@ -51,7 +51,7 @@ class Neighbours:
     guard: float
     normalised: int = 0
     ids: Any = field(default=None, repr=False)
-    known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # similarities to centroids
+    known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # orders of rows by centroid
 
     def __len__(self) -> int:
         return len(self.clusters)
@@ -167,7 +167,7 @@ def neighbours(
     count = 0
     members = list(_members(codes, representative)) if threshold < 1 else []
     if axes is None and filter == "auto" and len(members) > 1 and n >= 4000:
-        axes = principal_axes(rows)
+        axes = principal_axes(rows, FEW_AXES)
     for mine in members:
         whole = len(mine) == n
         local = float32_rows(rows if whole else rows[mine])

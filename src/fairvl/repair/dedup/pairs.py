@@ -13,20 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import blocks
-from .bound import bounded, chosen_measure, principal_axes, product_error
+from .bound import FEW_AXES, bounded, chosen_measure, principal_axes, product_error
 from .rows import Ints, Rows, dots
 
 Filter: TypeAlias = Literal["auto", "off"] | int
 Found: TypeAlias = tuple[Ints, Ints, NDArray[np.float32]]
 
 BLOCK = 512
+_LONG = 256
 _WIDTH = 4  # a tile is `block` rows against this many blocks
 
 
 def tiles(n_rows: int, n_columns: int, block: int, *, triangle: bool) -> Iterator[tuple[slice, slice]]:
-    """Tiles that cover all pairs, or with `triangle` at least the pairs whose second row comes later."""
+    """Tiles that cover all pairs, or with `triangle` at least the pairs whose second row comes later.
+
+    With `triangle` the first tile of every block of rows is square, on the diagonal.
+    """
     for rows in blocks(n_rows, block):
-        start = rows.start if triangle else 0
+        start = 0
+        if triangle:
+            yield rows, rows
+            start = rows.stop
         for columns in blocks(n_columns - start, block * _WIDTH):
             yield rows, slice(start + columns.start, start + columns.stop)
 
@@ -34,22 +41,32 @@ def tiles(n_rows: int, n_columns: int, block: int, *, triangle: bool) -> Iterato
 def products_above(
     left: NDArray[np.float32], right: NDArray[np.float32], least: float, block: int, *, triangle: bool
 ) -> Iterator[Found]:
-    """Pairs whose float32 product is above `least`, tile by tile, with the product."""
+    """Pairs whose float32 product is above `least`, tile by tile, with the product.
+
+    With `triangle`, `left` and `right` are the same rows, and pairs have ``first < second``.
+    """
     buffer = np.empty(block * min(block * _WIDTH, max(len(right), 1)), np.float32)
     for rows, columns in tiles(len(left), len(right), block, triangle=triangle):
         shape = rows.stop - rows.start, columns.stop - columns.start
         product = buffer[: shape[0] * shape[1]].reshape(shape)
-        np.matmul(left[rows], right[columns].T, out=product)
-        # The diagonal of a triangular tile is always above; everything else is rare.
-        if not (triangle and columns.start < rows.stop) and product.max() <= least:
+        diagonal = triangle and columns == rows
+        # Of a block with itself numpy makes one half and copies the other, which pays for long rows only.
+        other = right[columns].copy() if diagonal and right.shape[1] < _LONG else right[columns]
+        np.matmul(left[rows], other.T, out=product)
+        if diagonal:
+            np.fill_diagonal(product, -2.0)
+        hit = np.flatnonzero(product.max(axis=1) > least)  # few rows, as a rule
+        if not len(hit):
             continue
-        flat = np.flatnonzero(product.ravel() > least)
-        first, second = flat // shape[1] + rows.start, flat % shape[1] + columns.start
-        if triangle and columns.start < rows.stop:
+        some = product if len(hit) == shape[0] else product[hit]
+        flat = np.flatnonzero(some.ravel() > least)
+        place, second = np.divmod(flat, shape[1])
+        first = hit[place]
+        if diagonal:
             later = first < second
             first, second, flat = first[later], second[later], flat[later]
         if len(flat):
-            yield first, second, product.ravel()[flat]
+            yield first + rows.start, second + columns.start, some.ravel()[flat]
 
 
 def close_pairs(
@@ -66,7 +83,7 @@ def close_pairs(
     m = 0
     if filtering != "off":
         if axes is None and (filtering != "auto" or _worth_axes(len(rows))):
-            axes = principal_axes(rows)
+            axes = principal_axes(rows, FEW_AXES if filtering == "auto" else None)
         if axes is not None:
             m = chosen_measure(rows, axes, least) if filtering == "auto" else min(int(filtering), rows.shape[1])
     if m == 0 or axes is None:

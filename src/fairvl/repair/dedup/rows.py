@@ -80,19 +80,20 @@ def dots(rows: Rows, first: Ints, second: Ints, others: Rows | None = None) -> F
     result = np.empty(len(first))
     size = max(16, _CACHED // rows.shape[1])
     for block in blocks(len(first), size):
-        product = rows[first[block]].astype(np.float64)
-        product *= right[second[block]]
-        result[block] = product.sum(axis=1)
+        one = np.asarray(rows[first[block]], dtype=np.float64)
+        two = np.asarray(right[second[block]], dtype=np.float64)
+        np.einsum("ij,ij->i", one, two, out=result[block])  # both float64: einsum then sums a row in one piece
     return result
 
 
 def similarity_to(rows: Rows, centroid: Floats) -> Floats:
     """Float64 product of every row with one vector, a row at a time as in `dots`."""
     result = np.empty(len(rows))
+    centre = np.ascontiguousarray(centroid, dtype=np.float64)
     for block in blocks(len(rows), max(16, _CACHED // rows.shape[1])):
-        product = rows[block].astype(np.float64)
-        product *= centroid
-        result[block] = product.sum(axis=1)
+        np.einsum(
+            "ij,ij->i", rows[block].astype(np.float64), np.broadcast_to(centre, rows[block].shape), out=result[block]
+        )
     return result
 
 

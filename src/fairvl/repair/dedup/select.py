@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import InputError
 from ...stats.shares import Target
 from . import rules
-from .concepts import as_scores, target_shares
-from .fair import Concepts, fair, fairdedup
+from .concepts import Concepts
+from .fair import fair, fairdedup
 from .graph import Graph, graph_of
 from .keeplist import CHOSEN, DUPLICATE, EXACT, REFILLED, TRIMMED, UNIQUE, KeepList
 from .ledger import Ledger
@@ -119,7 +119,7 @@ def select(
     if keep is not None and threshold is not None:
         raise InputError("both keep= and threshold= are given; expected one of them.")
     n = len(neighbours)
-    given = None if concepts is None else _concepts(concepts, relevant, target, n)
+    given = None if concepts is None else Concepts.of(concepts, n, relevant=relevant, target=target)
     if policy == "fairdedup" and given is None:
         raise InputError("policy='fairdedup' needs concepts= [n, p].")
     rank = _rank(neighbours, policy, centroid, similarity, quality, seed)
@@ -152,7 +152,7 @@ def decide(neighbours: Neighbours, plan: Plan, threshold: float | None) -> KeepL
     reasons[kept & crowded[graph.node]] = CHOSEN
     reasons[rest], reasons[dropped[same]] = DUPLICATE, EXACT
     if plan.concepts is not None and ledger is None:
-        ledger = Ledger.of(plan.concepts.scores[kept], plan.concepts.relevant[kept])
+        ledger = plan.concepts.ledger(kept)
     settings = {"ledger": plan.ledger, **plan.options}
     witness = np.where(kept, -1, stands)
     return KeepList(kept, witness, similarity, reasons, plan.policy, level, None, ledger, neighbours.ids, settings)
@@ -185,7 +185,7 @@ def decide_size(neighbours: Neighbours, plan: Plan, keep: float) -> KeepList:
     settings = {**result.settings, "orphans": len(orphans)}
     ledger = result.ledger
     if plan.concepts is not None:
-        ledger = Ledger.of(plan.concepts.scores[kept], plan.concepts.relevant[kept])
+        ledger = plan.concepts.ledger(kept)
     return KeepList(kept, witness, similarity, reasons, plan.policy, level, keep, ledger, neighbours.ids, settings)
 
 
@@ -211,8 +211,10 @@ def _rank(
     key = None if centroid is None else np.asarray(centroid, dtype=np.float64).tobytes()
     if key not in neighbours.known:  # policies and thresholds are tried many times over one pass
         neighbours.known.clear()
-        neighbours.known[key] = centroid_similarity(neighbours.vectors, neighbours.clusters, centroid)
-    return rules.ranked((neighbours.known[key],), neighbours.order)
+        similarities = centroid_similarity(neighbours.vectors, neighbours.clusters, centroid)
+        neighbours.known[key] = rules.ranked((similarities,), neighbours.order)
+    rank: Ints = neighbours.known[key]
+    return rank
 
 
 def centroid_similarity(vectors: NDArray[Any], clusters: Ints, centroid: ArrayLike | None = None) -> Floats:
@@ -229,23 +231,15 @@ def centroid_similarity(vectors: NDArray[Any], clusters: Ints, centroid: ArrayLi
             f"centroid of shape {given.shape}; expected [{vectors.shape[1]}] for one cluster, or one finite row per "
             "cluster code."
         )
+    if given is not None:
+        which = clusters if len(given) > 1 else np.zeros_like(clusters)
+        return dots(vectors, np.arange(len(clusters)), which, given)
     result = np.empty(len(clusters))
-    for code in codes.tolist():
-        mine = np.flatnonzero(clusters == code) if len(codes) > 1 else np.arange(len(clusters))
+    by = np.argsort(clusters, kind="stable")
+    for mine in np.split(by, np.flatnonzero(np.diff(clusters[by])) + 1):
         rows = vectors[mine] if len(codes) > 1 else vectors
-        centre = mean_direction(rows) if given is None else given[code if len(given) > 1 else 0]
-        result[mine] = similarity_to(rows, centre)
+        result[mine] = similarity_to(rows, mean_direction(rows))
     return result
-
-
-def _concepts(concepts: Any, relevant: ArrayLike | None, target: TargetLike, n: int) -> Concepts:
-    scores, labels, known = as_scores(concepts, n)
-    if relevant is not None:
-        asked = np.asarray(relevant)
-        if asked.shape != (n,) or asked.dtype != np.bool_:
-            raise InputError(f"relevant of shape {asked.shape}, dtype {asked.dtype}; expected booleans ({n},).")
-        known = known & asked
-    return Concepts(scores, known, target_shares(target, scores, known, labels))
 
 
 def _numbers(values: ArrayLike, n: int, name: str) -> Floats:
