@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...arrays import blocks
 from ...errors import InputError
 from ...stats.codes import GroupCodes, encode
 from ...stats.shares import Target
-from .rows import Floats
+from .ledger import Ledger
+from .rows import Floats, Ints
+
+STRATA = 10  # pieces that the scores of a concept are cut into
+MOST_STRATA = 300  # of all concepts together
+_ROWS = 200_000
 
 
 def membership(similarity: ArrayLike, *, temperature: float = 1.0, reference: ArrayLike | None = None) -> Floats:
@@ -77,6 +84,130 @@ def crossed(scores: Mapping[str, ArrayLike]) -> Floats:
     for part in parts[1:]:
         result = (result[:, :, None] * part[:, None, :]).reshape(len(part), -1)
     return result
+
+
+@dataclass(frozen=True)
+class Strata:
+    """Where every score of the population is cut into pieces of about equal size, and the share in each piece.
+
+    Kept rows whose *distribution* of scores is that of the population represent groups as it does, whatever a score
+    says about a group. Equal means do not: whoever picks noisy scores until their mean is right picks their noise.
+
+    Attributes
+    ----------
+    edges : float64 [p, b - 1]
+    shares : float64 [p, b]
+    """
+
+    edges: Floats
+    shares: Floats
+
+    @classmethod
+    def of(cls, scores: Floats, relevant: NDArray[np.bool_]) -> Strata | None:
+        """Strata of the relevant rows; None where scores are 0 and 1 anyway, or concepts too many."""
+        p = scores.shape[1]
+        if p * STRATA > MOST_STRATA or not relevant.any() or bool(np.isin(scores, (0.0, 1.0)).all()):
+            return None
+        values = np.sort(scores[relevant], axis=0)
+        edges = values[len(values) * np.arange(1, STRATA) // STRATA].T
+        found = cls(np.ascontiguousarray(edges), np.zeros((p, STRATA)))
+        counts = [np.bincount(column, minlength=STRATA) for column in found.codes(scores[relevant]).T]
+        return cls(found.edges, np.array(counts) / len(values))
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Strata:
+        """The strata that `plain` wrote."""
+        return cls(np.array(values["edges"]), np.array(values["shares"]))
+
+    def plain(self) -> dict[str, Any]:
+        """As lists, for JSON."""
+        return {"edges": self.edges.tolist(), "shares": self.shares.tolist()}
+
+    def codes(self, scores: Floats) -> Ints:
+        """Stratum of every score, ``int64 [n, p]``; equal scores lie in the same one."""
+        columns = [np.searchsorted(edges, scores[:, j], side="right") for j, edges in enumerate(self.edges)]
+        return np.stack(columns, axis=1).astype(np.int64)
+
+    def rows(self, scores: Floats) -> Floats:
+        """1 for the stratum that a score lies in, ``float64 [n, p * b]``."""
+        p, b = self.shares.shape
+        result = np.zeros((len(scores), p * b))
+        np.put_along_axis(result, self.codes(scores) + np.arange(p) * b, 1.0, axis=1)
+        return result
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Concept scores of the rows, as arrays: from labels, a classifier or prototypes.
+
+    Attributes
+    ----------
+    scores : float64 [n, p]
+        Membership of every row in every concept; calibrated scores sum to 1 per row and attribute.
+    relevant : bool [n]
+        Rows that the concepts apply to at all (a person is there).
+    target : float64 [p]
+        Share that every concept should have among the relevant kept rows.
+    strata : Strata, optional
+        Then the distribution of scores is held to that of the population, instead of their mean to `target`.
+    """
+
+    scores: Floats
+    relevant: NDArray[np.bool_]
+    target: Floats
+    strata: Strata | None = None
+
+    @classmethod
+    def of(cls, concepts: Any, n: int, *, relevant: ArrayLike | None = None, target: Any = "population") -> Concepts:
+        """Concepts from whatever a caller gives: scores, labels or GroupCodes of `n` rows."""
+        scores, labels, known = as_scores(concepts, n)
+        if relevant is not None:
+            asked = np.asarray(relevant)
+            if asked.shape != (n,) or asked.dtype != np.bool_:
+                raise InputError(f"relevant of shape {asked.shape}, dtype {asked.dtype}; expected booleans ({n},).")
+            known = known & asked
+        shares = target_shares(target, scores, known, labels)
+        source = isinstance(target, (str, Target)) and Target.of(target).kind == "population"
+        return cls(scores, known, shares, Strata.of(scores, known) if source else None)
+
+    def take(self, rows: Any) -> Concepts:
+        """Those of some rows."""
+        scores = np.asarray(self.scores[rows], np.float64)
+        return Concepts(scores, np.asarray(self.relevant[rows]), self.target, self.strata)
+
+    @property
+    def empty(self) -> Ledger:
+        """The ledger of nothing."""
+        return Ledger.empty(self.scores.shape[1], 0 if self.strata is None else STRATA)
+
+    @property
+    def pulls(self) -> Floats:
+        """How far keeping a row moves the ledger away from the target, ``float64 [n, q]``."""
+        moved = self.scores - self.target
+        if self.strata is not None:
+            moved = self.strata.rows(self.scores) - self.strata.shares.ravel()
+        return np.where(self.relevant[:, None], moved, 0.0)
+
+    def ledger(self, kept: Any) -> Ledger:
+        """The ledger of the rows `kept` (a mask or row numbers)."""
+        rows = np.flatnonzero(kept) if np.asarray(kept).dtype == np.bool_ else np.asarray(kept, dtype=np.int64)
+        total = self.empty
+        for block in blocks(len(rows), _ROWS):
+            mine = self.take(rows[block])
+            found = Ledger.of(mine.scores, mine.relevant)
+            if self.strata is not None:
+                counts = self.strata.rows(mine.scores[mine.relevant]).sum(axis=0).reshape(self.strata.shares.shape)
+                found = Ledger(found.count, found.sums, counts)
+            total = total + found
+        return total
+
+    def drift(self, kept: Ledger) -> Floats:
+        """How far the ledger is from the target, in rows, ``float64 [q]``: the sum of the pulls of what it holds."""
+        if self.strata is None:
+            return kept.sums - kept.count * self.target
+        if kept.strata is None or kept.strata.shape != self.strata.shares.shape:
+            raise InputError("start=: a ledger without strata; expected that of a select() over the same concepts.")
+        return np.asarray((kept.strata - kept.count * self.strata.shares).ravel())
 
 
 def as_scores(concepts: Any, n: int) -> tuple[Floats, tuple[str, ...], NDArray[np.bool_]]:

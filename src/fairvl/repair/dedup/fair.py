@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import InputError
+from .concepts import Concepts
 from .graph import Graph
 from .ledger import Ledger, merged, rounds
 from .rows import Floats, Ints
@@ -17,30 +17,6 @@ from .swaps import exchange, nearest_kept
 
 TIE = 1e-9  # costs closer than this are equal, so that the order of concepts cannot decide
 _SEED = 20_240_416
-
-
-@dataclass(frozen=True)
-class Concepts:
-    """Concept scores of the rows, as arrays: from labels, a classifier or prototypes.
-
-    Attributes
-    ----------
-    scores : float64 [n, p]
-        Membership of every row in every concept; calibrated scores sum to 1 per row and attribute.
-    relevant : bool [n]
-        Rows that the concepts apply to at all (a person is there).
-    target : float64 [p]
-        Share that every concept should have among the relevant kept rows.
-    """
-
-    scores: Floats
-    relevant: NDArray[np.bool_]
-    target: Floats
-
-    @property
-    def pulls(self) -> Floats:
-        """How far keeping a row moves the ledger's sums away from the target, ``float64 [n, p]``."""
-        return np.where(self.relevant[:, None], self.scores - self.target, 0.0)
 
 
 def fair(
@@ -57,7 +33,8 @@ def fair(
 
     In order of `rank`, the first row still alive opens a neighbourhood; of its alive members the one that moves the
     ledger nearest to the target is kept (``rule="distance"``; for labels this is the available concept with the
-    largest deficit), or the one with the highest score of the concept with the largest deficit (``"deficit"``). It
+    largest deficit), or the one with the highest score of the concept with the largest deficit (``"deficit"``). Of
+    equally good ones it is the one with most duplicates, which makes the kept set smaller, then the first in order. It
     retires its own alive neighbours. Where nobody relevant is among the members, the first in order is kept. Rows
     without any duplicate enter the ledger first: there is nothing to choose about them. With `swaps`, kept rows are
     then exchanged for duplicates of theirs where that brings the ledger nearer to the target (see `exchange`).
@@ -71,6 +48,8 @@ def fair(
     """
     if rule not in ("distance", "deficit"):
         raise InputError(f"rule={rule!r}; expected 'distance' or 'deficit'.")
+    if rule == "deficit":
+        concepts = replace(concepts, strata=None)
     pulls = concepts.pulls
     squares = (pulls**2).sum(axis=1)
     kept_node = np.zeros(graph.size, bool)
@@ -78,24 +57,25 @@ def fair(
     alive = np.ones(graph.size, bool)
     many = np.diff(graph.starts) > 1
     choice = (graph.degrees > 0) | many
-    relevant, scores, target = concepts.relevant, concepts.scores, concepts.target
+    relevant, scores = concepts.relevant, concepts.scores
+    crowd = graph.degrees[graph.node]
 
     def nearest(rows: Ints, drift: Floats) -> int:
         fits = rows[relevant[rows]]
         if not len(fits):
             return int(rows[rank[rows].argmin()])
-        return _least(fits, 2 * (pulls[fits] @ drift) + squares[fits], rank)
+        return _least(fits, 2 * (pulls[fits] @ drift) + squares[fits], rank, crowd)
 
     def neediest(rows: Ints, drift: Floats) -> int:
         fits = rows[relevant[rows]]
         if not len(fits):
             return int(rows[rank[rows].argmin()])
-        return _least(fits, -scores[fits, int(np.argmin(drift))], rank)
+        return _least(fits, -scores[fits, int(np.argmin(drift))], rank, crowd)
 
     def work(nodes: Ints, kept: Ledger) -> Ledger:
         alone = nodes[~choice[nodes]]
         kept_node[alone] = True
-        drift = kept.sums - kept.count * target + pulls[chosen[alone]].sum(axis=0)
+        drift = concepts.drift(kept) + pulls[chosen[alone]].sum(axis=0)
         pick = nearest if rule == "distance" else neediest
         for v in nodes[choice[nodes]].tolist():
             if not alive[v]:
@@ -110,18 +90,19 @@ def fair(
             drift = drift + pulls[row]
         if swaps:
             exchange(graph, nodes, kept_node, chosen, pulls, drift, nearest)
-        mine = chosen[nodes[kept_node[nodes]]]
-        return kept + Ledger.of(scores[mine], relevant[mine])
+        return kept + concepts.ledger(chosen[nodes[kept_node[nodes]]])
 
-    kept = over_clusters(graph, rank, ledger, start or Ledger.empty(scores.shape[1]), work)
+    kept = over_clusters(graph, rank, ledger, start or concepts.empty, work)
     stands = nearest_kept(graph, kept_node, rank[chosen])
     return chosen[stands[graph.node]], kept
 
 
-def _least(rows: Ints, cost: Floats, rank: Ints) -> int:
+def _least(rows: Ints, cost: Floats, rank: Ints, crowd: Ints) -> int:
     if len(rows) == 1:
         return int(rows[0])
     ties = rows[cost <= cost.min() + TIE]
+    many = crowd[ties]
+    ties = ties[many == many.max()]
     return int(ties[rank[ties].argmin()])
 
 
@@ -222,7 +203,7 @@ def over_clusters(
     parts = list(_clusters(graph, place))
     kept = start
     for numbers in rounds(mode, len(parts)):
-        base = Ledger.empty(len(start.sums)) if mode == "cluster" else kept
+        base = start - start if mode == "cluster" else kept
         kept = merged((work(parts[i], base) - base for i in numbers), kept)
     return kept
 

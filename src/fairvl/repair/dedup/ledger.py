@@ -6,9 +6,10 @@ Ledgers add up, so buckets can be worked on anywhere and merged in a fixed order
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class Ledger:
         Kept rows that pass the relevance gate.
     sums : float64 [p]
         Their concept scores summed.
+    strata : float64 [p, b], optional
+        How many of them lie in each stratum of each score, see `Strata`.
 
     Examples
     --------
@@ -37,11 +40,23 @@ class Ledger:
 
     count: float
     sums: Floats
+    strata: Floats | None = None
 
     @classmethod
-    def empty(cls, concepts: int) -> Ledger:
-        """Nothing kept yet."""
-        return cls(0.0, np.zeros(concepts))
+    def empty(cls, concepts: int, strata: int = 0) -> Ledger:
+        """Nothing kept yet, of so many concepts with so many strata each."""
+        return cls(0.0, np.zeros(concepts), np.zeros((concepts, strata)) if strata else None)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Ledger:
+        """The ledger that `plain` wrote."""
+        strata = values.get("strata")
+        return cls(values["count"], np.array(values["sums"], float), None if strata is None else np.array(strata))
+
+    def plain(self) -> dict[str, Any]:
+        """As numbers and lists, for JSON."""
+        strata = None if self.strata is None else self.strata.tolist()
+        return {"count": self.count, "sums": self.sums.tolist(), "strata": strata}
 
     @classmethod
     def of(cls, scores: Floats, relevant: np.ndarray) -> Ledger:
@@ -49,10 +64,12 @@ class Ledger:
         return cls(float(relevant.sum()), scores[relevant].sum(axis=0))
 
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(self.count + other.count, self.sums + other.sums)
+        strata = None if self.strata is None or other.strata is None else self.strata + other.strata
+        return Ledger(self.count + other.count, self.sums + other.sums, strata)
 
     def __sub__(self, other: Ledger) -> Ledger:
-        return Ledger(self.count - other.count, self.sums - other.sums)
+        strata = None if self.strata is None or other.strata is None else self.strata - other.strata
+        return Ledger(self.count - other.count, self.sums - other.sums, strata)
 
     @property
     def shares(self) -> Floats:

@@ -19,8 +19,7 @@ from ...sources.store import EmbeddingStore
 from ...sources.store.write import write_array
 from . import stages
 from .audit import audit_keep
-from .concepts import as_scores, target_shares
-from .fair import Concepts
+from .concepts import Concepts
 from .files import write_keep, write_subset
 from .graph import graph_of
 from .keeplist import REFILLED, TRIMMED, KeepList
@@ -123,6 +122,7 @@ def dedup(
         "iterations": iterations, "centroids": None if centroids is None else str(centroids), "buckets": number,
         "block": block, "policy": policy, "ledger": ledger, "options": dict(options),
         "concepts": known is not None, "target": [] if known is None else known.target.tolist(),
+        "strata": None if known is None or known.strata is None else known.strata.plain(),
     }  # fmt: skip
     rounds(ledger, number)
     config = {name: value for name, value in settings.items() if name not in ("store", "out")}
@@ -249,7 +249,7 @@ def _searched(out: Path, settings: dict[str, Any], keep: float, n: int) -> float
     for number in _searched_buckets(settings):
         bucket = stages.read_bucket(out, settings["offsets"], number)
         lists = stages.read_lists(out, settings, number, bucket)
-        start = Ledger.empty(len(settings["target"])) if settings["concepts"] else None
+        start = stages.read_concepts(out, settings).empty if settings["concepts"] else None
         searched.append((lists, stages.bucket_plan(out, settings, bucket, start)))
     rows = sum(len(lists) for lists, _ in searched)
 
@@ -265,14 +265,13 @@ def _searched(out: Path, settings: dict[str, Any], keep: float, n: int) -> float
 
 def _choose(out: Path, settings: dict[str, Any], run: Callable[..., Any]) -> Ledger:
     """Select in all buckets, round after round; the ledger of what is kept."""
-    concepts = len(settings["target"])
-    kept = Ledger.empty(concepts)
+    kept = stages.read_concepts(out, settings).empty if settings["concepts"] else Ledger.empty(0)
     dealt = rounds(settings["ledger"], settings["buckets"])
     for number, mine in enumerate(dealt):
-        start = {"count": kept.count, "sums": kept.sums.tolist()}
+        start = kept.plain()
         name = "select" if len(dealt) == 1 else f"select-{number:05d}"
         facts = run(name, [{"bucket": b, "ledger": start, "level": settings["level"]} for b in mine], stages.choose)
-        kept = merged((Ledger(f["ledger"]["count"], np.array(f["ledger"]["sums"])) for f in facts), kept)
+        kept = merged((Ledger.read(f["ledger"]) for f in facts), kept)
     return kept
 
 
@@ -296,7 +295,7 @@ def _gathered(
         reasons[rows] = REFILLED if change > 0 else TRIMMED
         witness[rows], similarity[rows] = -1, np.nan
     if known is not None:
-        ledger = Ledger.of(known.scores[kept], known.relevant[kept])
+        ledger = known.ledger(kept)
     return KeepList(
         kept, witness, similarity, reasons, settings["policy"], settings["level"], keep,
         ledger if known is not None else None, store.table(["id"]).column("id"),
@@ -313,11 +312,8 @@ def _inputs(
         raise InputError("policy='fairdedup' needs concepts, a column of the store or an array [n, p].")
     if concepts is not None:
         values = store.columns(concepts).tolist() if isinstance(concepts, str) else concepts
-        scores, names, applies = as_scores(values, len(store))
-        if relevant is not None:
-            applies = applies & np.asarray(relevant, bool)
-        known = Concepts(scores, applies, target_shares(target, scores, applies, names))
-        inputs |= {"scores": scores, "relevant": applies}
+        known = Concepts.of(values, len(store), relevant=relevant, target=target)
+        inputs |= {"scores": known.scores, "relevant": known.relevant}
     if policy == "quality":
         if quality is None:
             raise InputError("policy='quality' needs quality, a column of the store or an array [n].")

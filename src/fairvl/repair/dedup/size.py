@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...errors import InputError
-from .fair import Concepts
+from .concepts import Concepts
 from .graph import graph_of
 from .neighbours import Neighbours
 from .rows import Ints, dots
@@ -16,6 +16,7 @@ STEPS = 14
 GRID = 2.0**20  # thresholds that are tried are multiples of its inverse
 NEAR = 0.002  # a size this near is trimmed or refilled instead of searched on
 BATCHES = 100
+MOST_LOOKED_AT = 200_000  # rows that trimming and refilling choose among, at least
 NOT_LOW_ENOUGH = 0.005  # at most this share may be trimmed because the pass ended at its threshold
 
 
@@ -92,19 +93,20 @@ def even_out(kept: np.ndarray, change: int, rank: Ints, concepts: Concepts | Non
     number = min(abs(change), len(free))
     if concepts is None or number == 0:
         return free[:number]
-    pulls = concepts.pulls
+    free = free[: max(MOST_LOOKED_AT, 10 * number)]
+    pulls = concepts.take(free).pulls
     sign = 1.0 if change > 0 else -1.0
-    state = pulls[kept].sum(axis=0)
-    squares = (pulls[free] ** 2).sum(axis=1)
+    state = concepts.drift(concepts.ledger(kept))
+    squares = (pulls**2).sum(axis=1)
     taken: list[Ints] = []
     open_ = np.ones(len(free), bool)
     batch = max(1, number // BATCHES)
     while number:
         left = np.flatnonzero(open_)
-        cost = 2 * sign * (pulls[free[left]] @ state) + squares[left]
+        cost = 2 * sign * (pulls[left] @ state) + squares[left]
         best = left[np.argsort(np.round(cost, 9), kind="stable")[: min(batch, number)]]
         open_[best] = False
-        state = state + sign * pulls[free[best]].sum(axis=0)
+        state = state + sign * pulls[best].sum(axis=0)
         taken.append(free[best])
         number -= len(best)
     return np.concatenate(taken)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...sources.store import EmbeddingStore
 from .bound import principal_axes
-from .fair import Concepts
+from .concepts import Concepts, Strata
 from .kmeans import TwoLevel, assign, fit_ordered, id_keys
 from .ledger import Ledger
 from .neighbours import Neighbours, neighbours
@@ -131,21 +131,19 @@ def choose(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
     bucket = read_bucket(out, settings["offsets"], spec["bucket"])
     target = folder / "select" / f"bucket-{spec['bucket']:05d}"
     target.mkdir(parents=True)
-    sums = spec["ledger"]["sums"]
-    facts: dict[str, Any] = {"kept": 0, "ledger": {"count": 0.0, "sums": [0.0] * len(sums)}}
+    start = Ledger.read(spec["ledger"])
+    facts: dict[str, Any] = {"kept": 0, "ledger": (start - start).plain()}
     kept = np.zeros(0, bool)
     witness, similarity, reasons = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int8)
     if len(bucket.rows):
         lists = read_lists(out, settings, spec["bucket"], bucket)
-        start = Ledger(spec["ledger"]["count"], np.array(sums))
         plan = bucket_plan(out, settings, bucket, start)
         chosen = decide(lists, plan, settings["level"])
         kept, similarity, reasons = chosen.kept, chosen.similarity, chosen.reasons
         witness = np.where(kept, -1, bucket.rows[chosen.witness])
         facts["kept"] = int(kept.sum())
         if plan.concepts is not None:
-            mine = Ledger.of(plan.concepts.scores[kept], plan.concepts.relevant[kept])
-            facts["ledger"] = {"count": mine.count, "sums": mine.sums.tolist()}
+            facts["ledger"] = plan.concepts.ledger(kept).plain()
     for name, value in (("kept", kept), ("witness", witness), ("similarity", similarity), ("reasons", reasons)):
         np.save(target / f"{name}.npy", value)
     return facts
@@ -170,24 +168,12 @@ def bucket_plan(out: Path, settings: Settings, bucket: Bucket, start: Ledger | N
     return Plan(policy, rank, concepts, inner, settings["options"], start)
 
 
-@dataclass(frozen=True)
-class StoredConcepts:
-    """Concept scores on disk, with the target of the whole store."""
-
-    scores: NDArray[Any]
-    relevant: NDArray[np.bool_]
-    target: Floats
-
-    def take(self, rows: Ints) -> Concepts:
-        """The scores of some rows."""
-        return Concepts(np.asarray(self.scores[rows], np.float64), np.asarray(self.relevant[rows]), self.target)
-
-
-def read_concepts(out: Path, settings: Settings) -> StoredConcepts:
-    """Scores, relevance and target as the run saved them."""
+def read_concepts(out: Path, settings: Settings) -> Concepts:
+    """Scores, relevance and target as the run saved them; the arrays stay on disk."""
     scores = np.load(out / "inputs" / "scores.npy", mmap_mode="r")
     relevant = np.load(out / "inputs" / "relevant.npy", mmap_mode="r")
-    return StoredConcepts(scores, relevant, np.array(settings["target"]))
+    strata = None if settings["strata"] is None else Strata.read(settings["strata"])
+    return Concepts(scores, relevant, np.array(settings["target"]), strata)
 
 
 def read_bucket(out: Path, offsets: list[list[int]], number: int) -> Bucket:
