@@ -3,6 +3,8 @@
 from .audit import audit_keep as audit_keep
 from .audit import promises as promises
 from .audit import witnesses as witnesses
+from .borders import BorderPairs as BorderPairs
+from .borders import border_pairs as border_pairs
 from .bound import principal_axes as principal_axes
 from .concepts import crossed as crossed
 from .concepts import membership as membership

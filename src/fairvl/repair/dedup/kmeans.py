@@ -177,13 +177,22 @@ def assign(vectors: Rows | ArrayLike, centroids: ArrayLike, *, block: int = BLOC
     return Assignment(codes, dots(rows, np.arange(len(rows)), codes, centres))
 
 
-def second_nearest(rows: Rows, centroids: NDArray[np.float32], clusters: Ints) -> Ints:
-    """The nearest centroid of every row beside its own, ``int64 [n]``."""
-    result = np.empty(len(rows), np.int64)
+def nearest_centroids(
+    rows: Rows, centroids: NDArray[np.float32], count: int, *, but: Ints | None = None
+) -> NDArray[np.int32]:
+    """Numbers of the `count` nearest centroids of every row by float32 product, nearest first, ``int32 [n, count]``.
+
+    `but` names one centroid per row that is left out, such as its own.
+    """
+    result = np.empty((len(rows), count), np.int32)
     for part in blocks(len(rows), max(1, min(BLOCK, 2**24 // len(centroids)))):
         product = np.asarray(rows[part], dtype=np.float32) @ centroids.T
-        np.put_along_axis(product, clusters[part][:, None], -np.inf, axis=1)
-        result[part] = product.argmax(axis=1)
+        if but is not None:
+            np.put_along_axis(product, but[part][:, None], -np.inf, axis=1)
+        near = np.argpartition(product, -count, axis=1)[:, -count:] if count < len(centroids) else None
+        near = np.broadcast_to(np.arange(len(centroids)), product.shape) if near is None else near
+        by = np.argsort(-np.take_along_axis(product, near, axis=1), axis=1, kind="stable")
+        result[part] = np.take_along_axis(near, by, axis=1)
     return result
 
 

@@ -97,18 +97,49 @@ def close_pairs(
             yield first[close], second[close], similarity[close]
 
 
-def float32_dots(rows: NDArray[np.float32], first: Ints, second: Ints) -> NDArray[np.float32]:
-    """Float32 products of row pairs."""
+def close_between(
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+    threshold: float,
+    guard: float,
+    block: int = BLOCK,
+    filtering: Filter = "auto",
+    axes: NDArray[np.float32] | None = None,
+) -> Iterator[Found]:
+    """Pairs (row of `left`, row of `right`) whose float32 product is above ``threshold - guard``."""
+    least = threshold - guard
+    m = 0
+    if filtering != "off" and (axes is not None or _worth_axes(len(left) + len(right)) or filtering != "auto"):
+        axes = principal_axes(right, FEW_AXES if filtering == "auto" else None) if axes is None else axes
+        m = chosen_measure(right, axes, least) if filtering == "auto" else min(int(filtering), right.shape[1])
+    if m == 0 or axes is None:
+        yield from products_above(left, right, least, block, triangle=False)
+        return
+    one, two = bounded(left, axes, m), bounded(right, axes, m)
+    for first, second, _ in products_above(one.short, two.short, least - one.slack, block, triangle=False):
+        similarity = float32_dots(left, first, second, right)
+        close = similarity > least
+        if close.any():
+            yield first[close], second[close], similarity[close]
+
+
+def float32_dots(
+    rows: NDArray[np.float32], first: Ints, second: Ints, others: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Float32 products of row pairs; the second rows are those of `others` when given."""
+    right = rows if others is None else others
     result = np.empty(len(first), np.float32)
     for block in blocks(len(first), max(64, 2**15 // rows.shape[1])):
-        np.einsum("ij,ij->i", rows[first[block]], rows[second[block]], out=result[block])
+        np.einsum("ij,ij->i", rows[first[block]], right[second[block]], out=result[block])
     return result
 
 
-def decided(found: Found, threshold: float, guard: float, rows: Rows, index: Ints | None = None) -> Found:
+def decided(
+    found: Found, threshold: float, guard: float, rows: Rows, index: Ints | None = None, others: Rows | None = None
+) -> Found:
     """What of `found` is above the threshold; inside the guard band the canonical cosine of `rows` says so.
 
-    `index` maps the row numbers of `found` to rows of `rows`.
+    `index` maps the row numbers of `found` to rows of `rows`; `others` holds the second rows when they are not `rows`.
     """
     first, second, similarity = found
     above = similarity > threshold
@@ -117,7 +148,9 @@ def decided(found: Found, threshold: float, guard: float, rows: Rows, index: Int
         one, two = first[near], second[near]
         if index is not None:
             one, two = index[one], index[two]
-        above[near] = dots(rows, np.minimum(one, two), np.maximum(one, two)) > threshold
+        if others is None:
+            one, two = np.minimum(one, two), np.maximum(one, two)
+        above[near] = dots(rows, one, two, others) > threshold
     return first[above], second[above], similarity[above]
 
 
