@@ -218,9 +218,9 @@ def correct_shares(
             drawn = clipped(drawn) if clip else drawn
             ends = interval(drawn, values[i], level=level, method="percentile", units=int(size) if size > 1 else None)
             low[i], high[i] = np.fmin(ends[0], values[i]), np.fmax(ends[1], values[i])
-    take: Any = 0 if np.ndim(shares) < 2 else slice(None)
+    take: Any = 0 if isinstance(shares, Mapping) or np.ndim(shares) < 2 else slice(None)
     method = f"percentile, images and truth set, {draws} draws" if draws else "none"
-    negative = (raw < -1e-12).any(axis=1) & clip
+    negative = np.asarray((raw < -1e-12).any(axis=1) & clip)
     return CorrectedShares(
         values[take], low[take], high[take], rows[take], sizes, negative, confusion.labels, level, method
     )
