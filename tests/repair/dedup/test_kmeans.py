@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fairvl.errors import InputError
-from fairvl.repair.dedup import TwoLevel, assign, spherical_kmeans
+from fairvl.repair.dedup import TwoLevel, assign, number_of_clusters, spherical_kmeans
+from fairvl.repair.dedup.kmeans import fit_ordered, nearest_centroids
 
 
 def blobs(seed=0, k=8, n=800, d=16, spread=0.05):
@@ -84,6 +85,60 @@ def test_two_levels_agree_mostly_and_say_how_much():
     assert measured.low < measured.share < measured.high
     assert 0.3 < measured.share < 1.0
     assert TwoLevel.of(fit.centroids, probes=4).agreement(x).share > measured.share
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_two_levels_do_not_depend_on_the_order_of_rows(dtype):
+    x = blobs(n=3000, spread=0.6)[0].astype(dtype)
+    centroids = spherical_kmeans(x, 100, iterations=5).centroids
+    centroids = np.concatenate([centroids, centroids[:30]])  # ties: the lower number wins
+    two = TwoLevel.of(centroids, probes=3)
+    order = np.random.default_rng(0).permutation(len(x))
+    one, other = two.assign(x), two.assign(x[order])
+    assert np.array_equal(one.clusters[order], other.clusters)
+    assert np.array_equal(two._canonical(x), one.clusters), "the shortcut decides as float64 does everywhere"
+    pieces = np.concatenate([two.assign(x[i : i + 37]).clusters for i in range(0, len(x), 37)])
+    assert np.array_equal(pieces, one.clusters)
+    all_groups = TwoLevel.of(centroids, probes=10_000).assign(x).clusters
+    assert np.array_equal(all_groups, assign(x, centroids).clusters)
+
+
+def test_a_fit_on_two_levels_is_nearly_as_good():
+    x, _ = blobs(n=4000, k=60, spread=0.4)
+    one, two = (fit_ordered(x, 120, iterations=8, two_levels=levels) for levels in (False, True))
+    assert len(two.centroids) == 120
+    quality = [assign(x, fit.centroids).similarity.mean() for fit in (one, two)]
+    start = assign(x, x[:120]).similarity.mean()
+    assert quality[0] - start > 0.01, "there is something to gain"
+    assert quality[1] - start > 0.8 * (quality[0] - start)
+
+
+def test_the_nearest_centroids_in_order():
+    x, _ = blobs(n=200, spread=0.6)
+    centroids = spherical_kmeans(x, 20, iterations=3).centroids
+    cosine = x.astype(float) @ centroids.T.astype(float)
+    assert np.array_equal(nearest_centroids(x, centroids, 4), np.argsort(-cosine, axis=1)[:, :4])
+    own = cosine.argmax(axis=1)
+    assert np.array_equal(nearest_centroids(x, centroids, 2, but=own), np.argsort(-cosine, axis=1)[:, 1:3])
+
+
+def test_the_number_of_clusters_keeps_to_its_budgets():
+    n, dim, rate = 10_000_000, 512, 1e11
+
+    def cost(k):
+        return (2 * n * k * dim + n * n * dim / k) / rate
+
+    free = number_of_clusters(n, dim)
+    assert cost(free) <= min(cost(free - 200), cost(free + 200))
+    for seconds in (600, 3600):
+        k = number_of_clusters(n, dim, seconds=seconds, rate=rate)
+        assert cost(k) <= seconds < cost(k - 1)
+        assert k < free
+    assert number_of_clusters(n, dim, seconds=1, rate=rate) == free
+    tight = number_of_clusters(n, dim, memory=1e9, seconds=1e9)
+    assert 2 * n / tight * dim * 4 <= 1e9
+    assert 32 * number_of_clusters(n, dim, memory=2e7) * dim * 4 <= 2e7
+    assert number_of_clusters(3, dim, memory=1.0) == 1
 
 
 def test_degenerate_stores():

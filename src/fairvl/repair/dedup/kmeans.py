@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,37 @@ def id_keys(ids: Iterable[Any], seed: int = 0) -> NDArray[np.uint64]:
     )
 
 
+def number_of_clusters(
+    n: int, dim: int, *, memory: float | None = None, seconds: float | None = None, rate: float = 5e10
+) -> int:
+    """How many clusters: the fewest that keep to the budgets, for every border between clusters loses pairs.
+
+    Parameters
+    ----------
+    memory : float, optional
+        Bytes for the float32 rows of a cluster twice the mean size and a fit on 32 rows per cluster.
+    seconds : float, optional
+        For assigning and comparing all rows at `rate` multiplications and additions per second. Without it, and
+        where no number is fast enough, the number at which both stages cost the same and the sum is least,
+        ``sqrt(n / 2)``.
+
+    Examples
+    --------
+    >>> number_of_clusters(1_000_000, 512), number_of_clusters(1_000_000, 512, seconds=600)
+    (707, 18)
+    """
+    best = max(1, round(math.sqrt(n / 2)))
+    if seconds is not None:
+        # seconds = (2 n k d + n^2 d / k) / rate; the smaller root in k
+        part = seconds * rate / (2 * n * dim)
+        root = part * part - 2 * n
+        best = max(1, math.ceil((part - math.sqrt(root)) / 2)) if root >= 0 else best
+    if memory is not None:
+        best = max(best, math.ceil(2 * n * dim * 4 / memory))
+        best = min(best, max(1, int(memory / (32 * dim * 4))))
+    return min(n, best)
+
+
 def spherical_kmeans(
     vectors: ArrayLike,
     k: int,
@@ -128,15 +160,18 @@ def spherical_kmeans(
     return fit_ordered(np.asarray(rows[order], dtype=np.float32), k, iterations=iterations)
 
 
-def fit_ordered(rows: NDArray[np.float32], k: int, *, iterations: int = 20) -> Clustering:
-    """The fit on unit rows in an order that means nothing; the first `k` different ones are where it starts."""
+def fit_ordered(rows: NDArray[np.float32], k: int, *, iterations: int = 20, two_levels: bool = False) -> Clustering:
+    """The fit on unit rows in an order that means nothing; the first `k` different ones are where it starts.
+
+    With `two_levels` rows look for their centroid in the nearest groups of centroids only, made anew every time.
+    """
     distinct = np.flatnonzero(representatives(rows) == np.arange(len(rows)))
     centroids = rows[distinct[:k]].copy()
     history: list[float] = []
     reseeded = 0
     codes: Ints | None = None
     for _ in range(iterations):
-        new = assign(rows, centroids)
+        new = TwoLevel.of(centroids).assign(rows) if two_levels else assign(rows, centroids)
         history.append(float(new.similarity.mean()))
         if codes is not None and np.array_equal(codes, new.clusters):
             break
@@ -158,23 +193,33 @@ def assign(vectors: Rows | ArrayLike, centroids: ArrayLike, *, block: int = BLOC
     if rows.ndim != 2 or centres.ndim != 2 or rows.shape[1] != centres.shape[1] or not len(centres):
         raise InputError(f"rows of shape {rows.shape}, centroids of shape {centres.shape}; expected the same width.")
     codes = np.empty(len(rows), np.int64)
-    guard = 2 * product_error(rows.shape[1])
     step = max(1, min(block, 2**24 // len(centres)))
+    buffer = np.empty((min(step, len(rows)), len(centres)), np.float32)
     for part in blocks(len(rows), step):
-        product = np.asarray(rows[part], dtype=np.float32) @ centres.T
-        best = product.argmax(axis=1)
-        top = np.take_along_axis(product, best[:, None], axis=1)
-        unsure = np.flatnonzero(np.count_nonzero(product >= top - guard, axis=1) > 1)
-        if len(unsure):
-            close = product[unsure] >= top[unsure] - guard
-            row, centre = np.nonzero(close)
-            exact = dots(rows[part], unsure[row], centre, centres)
-            by = np.lexsort((centre, -exact, row))
-            first = np.ones(len(by), bool)
-            first[1:] = row[by][1:] != row[by][:-1]
-            best[unsure] = centre[by][first]
-        codes[part] = best
+        mine = rows[part]
+        product = np.matmul(np.asarray(mine, dtype=np.float32), centres.T, out=buffer[: len(mine)])
+        codes[part] = _nearest(mine, product, centres)
     return Assignment(codes, dots(rows, np.arange(len(rows)), codes, centres))
+
+
+def _nearest(rows: Rows, product: NDArray[np.float32], centres: NDArray[np.float32]) -> Ints:
+    """Place of the largest product of every row; float64 says where float32 cannot. Changes `product`."""
+    guard = 2 * product_error(rows.shape[1])
+    every = np.arange(len(rows))
+    best: Ints = product.argmax(axis=1)
+    top = product[every, best].copy()
+    product[every, best] = -np.inf
+    unsure = np.flatnonzero(product.max(axis=1) >= top - guard)
+    if not len(unsure):
+        return best
+    product[unsure, best[unsure]] = top[unsure]
+    row, centre = np.nonzero(product[unsure] >= (top[unsure] - guard)[:, None])
+    exact = dots(rows, unsure[row], centre, centres)
+    by = np.lexsort((centre, -exact, row))
+    first = np.ones(len(by), bool)
+    first[1:] = row[by][1:] != row[by][:-1]
+    best[unsure] = centre[by][first]
+    return best
 
 
 def nearest_centroids(
@@ -213,25 +258,57 @@ class TwoLevel:
         return cls(centroids, assign(centroids, fit.centroids).clusters, fit.centroids, min(probes, len(fit.centroids)))
 
     def assign(self, rows: Rows) -> Assignment:
-        """Best centroid of every row among the members of its `probes` nearest groups."""
-        n = len(rows)
-        best, codes = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64)
-        for part in blocks(n, 4 * BLOCK):
-            mine = np.asarray(rows[part], dtype=np.float32)
-            near = np.argpartition(mine @ self.tops.T, -self.probes, axis=1)[:, -self.probes :]
-            asked = np.zeros((len(mine), len(self.tops)), bool)
-            np.put_along_axis(asked, near, True, axis=1)
-            top, code = best[part], codes[part]
-            for group in range(len(self.tops)):
-                who, members = np.flatnonzero(asked[:, group]), np.flatnonzero(self.groups == group)
-                if not len(who) or not len(members):
-                    continue
-                product = mine[who] @ self.centroids[members].T
-                place = product.argmax(axis=1)
-                value = product[np.arange(len(who)), place]
-                better = value > top[who]
-                top[who[better]], code[who[better]] = value[better], members[place[better]]
-        return Assignment(codes, dots(rows, np.arange(n), codes, self.centroids))
+        """Best centroid of every row among the members of its `probes` nearest groups.
+
+        As in `assign`, float64 decides where float32 cannot: neither blocks nor the order of rows change a cluster.
+        """
+        codes = np.empty(len(rows), np.int64)
+        for part in blocks(len(rows), 4 * BLOCK):
+            codes[part] = self._nearest(rows[part])
+        return Assignment(codes, dots(rows, np.arange(len(rows)), codes, self.centroids))
+
+    def _nearest(self, rows: Rows) -> Ints:
+        mine = np.asarray(rows, dtype=np.float32)
+        guard = 2 * product_error(mine.shape[1])
+        product = mine @ self.tops.T
+        asked, unsure = np.ones(product.shape, bool), np.zeros(len(mine), bool)
+        if self.probes < len(self.tops):
+            ends = np.partition(product, (-self.probes - 1, -self.probes), axis=1)
+            asked = product >= ends[:, [-self.probes]]
+            unsure = ends[:, -self.probes] - ends[:, -self.probes - 1] <= guard
+        top, second = np.full((2, len(mine)), -np.inf, np.float32)
+        best = np.zeros(len(mine), np.int64)
+        for members, who in zip(self._members, asked.T, strict=True):
+            some = np.flatnonzero(who)
+            if not len(some) or not len(members):
+                continue
+            product = mine[some] @ self.centroids[members].T
+            place, every = product.argmax(axis=1), np.arange(len(some))
+            value = product[every, place]
+            product[every, place] = -np.inf
+            second[some] = np.maximum(np.maximum(second[some], product.max(axis=1)), np.minimum(top[some], value))
+            better = value > top[some]
+            top[some[better]], best[some[better]] = value[better], members[place[better]]
+        odd = np.flatnonzero(unsure | (top - second <= guard))
+        if len(odd):
+            best[odd] = self._canonical(rows[odd])
+        return best
+
+    def _canonical(self, rows: Rows) -> Ints:
+        """The same by float64 wherever it matters."""
+        n, number = len(rows), len(self.tops)
+        row, top = np.divmod(np.arange(n * number), number)
+        exact = dots(rows, row, top, self.tops).reshape(n, number)
+        near = np.argsort(-exact, axis=1, kind="stable")[:, : self.probes]
+        asked = np.zeros((n, number), bool)
+        np.put_along_axis(asked, near, True, axis=1)
+        product = np.asarray(rows, dtype=np.float32) @ self.centroids.T
+        product[~asked[:, self.groups]] = -np.inf
+        return _nearest(rows, product, self.centroids)
+
+    @cached_property
+    def _members(self) -> list[Ints]:
+        return [np.flatnonzero(self.groups == group) for group in range(len(self.tops))]
 
     def agreement(self, rows: Rows, *, level: float = 0.95) -> Agreement:
         """How often the exact assignment of these (sampled) rows is found."""
