@@ -165,18 +165,31 @@ def test_unusable_requests_are_refused(store, operator, slow, tmp_path):
         apply(grown, store, tmp_path / "big")
 
 
+def narrowed(values):
+    out = np.empty(values.shape, np.float16)
+    narrow(values.copy(), np.empty(values.shape, np.uint32), out)
+    return out
+
+
 def test_halves_are_widened_exactly_and_narrowed_to_the_nearest():
     every = np.arange(65536, dtype=np.uint16).view(np.float16)
     wide = np.empty(65536, np.float32)
-    widen(every, wide)
+    assert widen(every, wide) == np.inf
     np.testing.assert_array_equal(wide, every.astype(np.float32))
     finite = np.isfinite(every)
-    back = narrow(wide[finite].copy(), np.empty(finite.sum(), np.uint32))
-    np.testing.assert_array_equal(back.view(np.uint16), every[finite].view(np.uint16))
+    np.testing.assert_array_equal(narrowed(wide[finite]).view(np.uint16), every[finite].view(np.uint16))
     rng = np.random.default_rng(0)
     values = (rng.normal(size=200_000) * 10.0 ** rng.integers(-4, 4, 200_000)).astype(np.float32)
     values = values[(abs(values) > 2.0**-14) & (abs(values) < 65_000)]
-    ours = narrow(values.copy(), np.empty(values.shape, np.uint32))
-    np.testing.assert_array_equal(ours, values.astype(np.float16))
+    np.testing.assert_array_equal(narrowed(values), values.astype(np.float16))
     ties = np.float32(1.0) + np.arange(1, 20, 2, dtype=np.float32) * np.float32(2.0**-11)
-    np.testing.assert_array_equal(narrow(ties.copy(), np.empty(ties.shape, np.uint32)), ties.astype(np.float16))
+    np.testing.assert_array_equal(narrowed(ties), ties.astype(np.float16))
+
+
+@pytest.mark.parametrize("values", [[0.5, -3.0, 1.0], [2.0, -0.0], [-7.0], [0.0], [65504.0, -65504.0]])
+def test_widening_says_how_large_the_largest_value_is(values):
+    halves = np.array(values, np.float16)
+    assert widen(halves, np.empty(len(values), np.float32)) == abs(halves).max()
+    for odd in (np.inf, -np.inf, np.nan, -np.float16(np.nan)):
+        halves[-1] = odd
+        assert widen(halves, np.empty(len(values), np.float32)) == np.inf

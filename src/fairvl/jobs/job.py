@@ -119,22 +119,24 @@ class Job:
             return {}
         return {str(path): _file_facts(self.out / path) for path in self._inputs(self.specs[index])}
 
-    def commit(self, index: int, facts: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    def commit(
+        self, index: int, facts: Mapping[str, Any], inputs: Mapping[str, Any],
+        outputs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
         """Move everything in the shard's scratch folder into the output folder, then write its manifest.
 
         Files in subfolders move first: a file at the top (a store's manifest) is seen only when all others are there.
+        `outputs` is what `written` says of the scratch folder, where the process that filled it has asked already.
         """
         scratch = self.state / "scratch" / f"{index:05d}"
-        found = [path.relative_to(scratch) for path in scratch.rglob("*") if path.is_file()]
-        files = sorted(found, key=lambda path: (-len(path.parts), path.as_posix()))
-        outputs: dict[str, dict[str, Any]] = {}
+        outputs = written(scratch) if outputs is None else outputs
+        files = [Path(name) for name in outputs]
         for path in files:
             handle = os.open(scratch / path, os.O_RDONLY)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-            outputs[path.as_posix()] = _file_facts(scratch / path)
         for name in outputs:
             if self._owners.get(name, index) != index:
                 raise JobError(
@@ -278,6 +280,13 @@ def open_job(
         except OSError as error:
             raise JobError(f"{folder}: cannot keep its state ({error}). Make room or make it writable.") from error
         yield job
+
+
+def written(scratch: Path) -> dict[str, dict[str, Any]]:
+    """Size and hash of every file below `scratch` by its relative path, deepest folders first."""
+    found = [path.relative_to(scratch) for path in scratch.rglob("*") if path.is_file()]
+    files = sorted(found, key=lambda path: (-len(path.parts), path.as_posix()))
+    return {path.as_posix(): _file_facts(scratch / path) for path in files}
 
 
 def _specs_facts(specs: Sequence[Spec]) -> dict[str, Any]:

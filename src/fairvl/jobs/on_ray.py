@@ -88,14 +88,15 @@ def compute(
         while running or waiting:
             while waiting and failure is None and (at_once is None or len(running) < at_once):
                 index = waiting.popleft()
-                facts = job.input_hashes(index)
-                running[task.remote(work, job.specs[index], job.scratch(index).absolute())] = index, facts
+                inputs = job.input_hashes(index)
+                running[task.remote(work, job.specs[index], job.scratch(index).absolute())] = index, inputs
             if not running:
                 break
             (done, *_), _ = ray.wait(list(running), num_returns=1)
             index, inputs = running.pop(done)
             try:
-                job.commit(index, ray.get(done), inputs)
+                facts, outputs = ray.get(done)
+                job.commit(index, facts, inputs, outputs)
                 bar.update()
             except ray.exceptions.RayTaskError as error:
                 # What else is running may finish and is kept; nothing new starts.

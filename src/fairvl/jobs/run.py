@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, JobError
-from .job import Facts, Inputs, Job, Spec, open_job
+from .job import Facts, Inputs, Job, Spec, open_job, written
 from .on_ray import compute as on_ray
 from .on_ray import ray_options
 from .workers import worker_pool
@@ -175,7 +175,8 @@ def _in_processes(job: Job, todo: list[int], work: Work, processes: int, bar: An
             try:
                 if future.cancelled():
                     continue
-                job.commit(index, future.result(), inputs)
+                facts, outputs = future.result()
+                job.commit(index, facts, inputs, outputs)
                 bar.update()
             except BrokenProcessPool as error:
                 raise died(job, index) from error
@@ -199,5 +200,6 @@ def died(job: Job, index: int) -> JobError:
     )
 
 
-def _call(work: Work, spec: Spec, folder: Path) -> dict[str, Any]:
-    return dict(work(spec, folder) or {})
+def _call(work: Work, spec: Spec, folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    # Hashed where it was written: one process that hashed what all others write would hold them up.
+    return dict(work(spec, folder) or {}), written(folder)

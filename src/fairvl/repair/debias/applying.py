@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.linalg import blas
-
-from ...arrays import blocks
 from ...atomic import write_atomic
 from ...errors import InputError, OperatorError, StoreError
 from ...fingerprints import file_hash
@@ -19,17 +15,14 @@ from ...jobs import open_job, run_job
 from ...sources.encoders import EncoderCard
 from ...sources.encoders.seam import IDENTITY
 from ...sources.store import EmbeddingStore
-from ...sources.store.layout import MANIFEST, file_name, read_header
+from ...sources.store.layout import MANIFEST, file_name
 from ...sources.store.store import SKIPPED
-from ...sources.store.write import UNIT_TOLERANCE, manifest_text, write_table
-from .base import Operator, vanishing
-from .halves import SAFE_SQUARE, narrow, widen
-from .operator import LinearOperator
+from ...sources.store.write import manifest_text, write_table
+from .base import Operator
+from .treating import treat_file
 
 SIDES = ("text", "image")
-Kernel = Callable[[Any], tuple[Any, int, int, Any]]
-WORTH_PROCESSES = 2 << 30  # a smaller store is done before other processes have started
-BLOCK_BYTES = 1 << 19  # of float32 at a time: a block stays in the cache
+WORTH_PROCESSES = 1 << 29  # a smaller store is done before other processes have started
 
 
 def apply(
@@ -58,7 +51,7 @@ def apply(
         Also take a store whose card names another encoder than the one fitted on, or none.
     engine, workers, verify
         As in `run_job`; one shard of the store is one shard of work. They never change the result. By default a store
-        below 2 GiB is treated in this process.
+        below 512 MiB is treated in this process.
 
     Returns
     -------
@@ -196,114 +189,6 @@ def _work(spec: Mapping[str, Any], scratch: Path, *, operator: Operator, folder:
         rows = EmbeddingStore.open(folder).table().slice(table["start"], spec["rows"])
         write_table(scratch / table["path"], rows)
     return facts
-
-
-def treat_file(operator: Operator, source: Path, target: Path, *, renormalise: bool = False) -> tuple[int, int, bool]:
-    """The rows of one ``.npy`` file after `operator`, in its dtype; rows vanished, rows missing, all of unit length."""
-    header = read_header(source)
-    dtype = header.dtype
-    kernel = _kernel(operator, dtype)
-    vanished, missing, unit = 0, 0, True
-    rows_at_once = max(1, BLOCK_BYTES // (4 * header.dim))
-    spare = np.empty((rows_at_once, header.dim), np.uint32)
-    with open(source, "rb") as given, open(target, "wb") as made:
-        given.seek(header.offset)
-        np.lib.format.write_array_header_1_0(
-            made, {"descr": dtype.str, "fortran_order": False, "shape": (header.rows, header.dim)}
-        )
-        buffer = np.empty((rows_at_once, header.dim), dtype)
-        for block in blocks(header.rows, rows_at_once):
-            rows: Any = buffer[: block.stop - block.start]
-            given.readinto(rows.reshape(-1).view(np.uint8))
-            try:
-                result, gone, absent, square = kernel(rows)
-            except InputError as error:
-                raise StoreError(f"{source}: rows {block.start} to {block.stop}: {error}") from None
-            if renormalise:
-                length = np.sqrt(square)[:, None]
-                result /= np.where(length > 0, length, 1.0)
-                square = np.where(square > 0, 1.0, square)
-            made.write(_stored(result, dtype, square, spare[: len(rows)], source, block).reshape(-1).view(np.uint8))
-            vanished, missing = vanished + gone, missing + absent
-            present = square[~np.isnan(square)] if absent else square
-            unit = unit and bool((np.abs(np.sqrt(present) - 1.0) <= UNIT_TOLERANCE).all())
-    return vanished, missing, unit
-
-
-def _stored(result: Any, dtype: np.dtype[Any], square: Any, spare: Any, source: Path, block: slice) -> Any:
-    """Rows in the dtype of the file."""
-    if dtype == np.float16 and result.dtype == np.float32 and square.max(initial=0.0) < SAFE_SQUARE:
-        return narrow(result, spare)  # not taken where a row is missing: its square is NaN
-    with np.errstate(over="ignore", invalid="ignore"):
-        out = np.ascontiguousarray(result, dtype)
-    if np.isinf(out).any():
-        raise StoreError(
-            f"{source}: a vector between rows {block.start} and {block.stop} does not fit into {dtype} after the "
-            "operator. Store the vectors as float32 first."
-        )
-    return out
-
-
-def _kernel(operator: Operator, dtype: np.dtype[Any]) -> Kernel:
-    """Rows to (treated rows, how many vanished, how many are missing, squared lengths)."""
-    compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    if isinstance(operator, LinearOperator) and operator.dense is None and operator.tridiagonal is None:
-        return _factored(operator, compute, float(np.finfo(dtype).eps))
-    return partial(_general, operator, compute)
-
-
-def _general(operator: Operator, compute: np.dtype[Any], rows: Any) -> tuple[Any, int, int, Any]:
-    absent = np.isnan(rows).all(axis=1)
-    result = np.full(rows.shape, np.nan, compute)
-    treated = operator(rows[~absent])
-    result[~absent] = treated
-    square = np.einsum("ij,ij->i", result, result)
-    gone = int((~treated.any(axis=1) & rows[~absent].any(axis=1)).sum())
-    return result, gone, int(absent.sum()), square
-
-
-def _factored(operator: LinearOperator, compute: np.dtype[Any], eps: float) -> Kernel:
-    right = np.ascontiguousarray(operator.right.T, compute)
-    left = operator.left if operator.scale is None else operator.left * operator.scale
-    left_columns = np.asfortranarray(left, compute)
-    gemm = blas.sgemm if compute == np.float32 else blas.dgemm
-    buffer = np.empty((max(1, BLOCK_BYTES // (4 * operator.dim)), operator.dim), compute)
-    centre = np.zeros(operator.dim) if operator.centre is None else operator.centre
-    shift = (centre @ operator.right.T).astype(compute)
-    limit = vanishing(float(np.finfo(compute).eps), eps, operator.dim)
-    reach = float(np.linalg.norm(left, 2)) if left.size else 0.0
-
-    def kernel(rows: Any) -> tuple[Any, int, int, Any]:
-        if rows.dtype == np.float16:
-            wide = buffer[: len(rows)]
-            widen(rows, wide)
-        else:
-            wide = rows.astype(compute)
-        with np.errstate(invalid="ignore"):  # infinity times zero is found below
-            inner = wide @ right
-            inner -= shift
-        absent = 0
-        if not np.isfinite(inner).all():
-            bad = ~np.isfinite(wide).all(axis=1)
-            missing = np.isnan(wide).all(axis=1)
-            if (bad & ~missing).any():
-                raise InputError(f"{int((bad & ~missing).sum())} vectors hold NaN or infinity. Embed them again.")
-            absent = int(missing.sum())
-        gemm(-1.0, left_columns, inner.T, beta=1.0, c=wide.T, overwrite_c=1)  # in place: wide -= inner @ left.T
-        square = np.einsum("ij,ij->i", wide, wide)
-        # |x| <= |after| + |removed|: only rows that this bound cannot clear are held against their own length.
-        bound = (2.0 * limit * reach) ** 2 * np.einsum("ij,ij->i", inner, inner)
-        near = np.flatnonzero(square <= np.maximum(bound, np.finfo(compute).tiny))
-        gone = 0
-        if len(near):
-            given = rows[near].astype(compute)
-            own = np.einsum("ij,ij->i", given, given)
-            zero = near[square[near] <= limit**2 * own]
-            gone = int((own[np.isin(near, zero)] > 0).sum())
-            wide[zero], square[zero] = 0.0, 0.0
-        return wide, gone, absent, square
-
-    return kernel
 
 
 def _finish(

@@ -13,25 +13,32 @@ from numpy.typing import NDArray
 
 UP, DOWN = np.float32(2.0**112), np.float32(2.0**-112)
 KEEP = np.int32(-1879056384)  # 0x8fffe000: sign, exponent and mantissa of a half in their places
-LARGEST_EXPONENT = 0x7C00  # from here on a half is infinite or no number
-SAFE_SQUARE = 65_000.0**2
+INFINITE = 0x7C00  # the bits from here on are infinity or no number
+LARGEST = 65_504.0
 
 
-def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> None:
-    """Write `halves` into `out` (float32, of the same shape, contiguous): every value exactly, NaN and infinity too."""
+def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> float:
+    """Write `halves` into `out` (float32, of the same shape, contiguous): every value exactly, NaN and infinity too.
+
+    Returns the largest size of a value; infinity where one is not finite.
+    """
     bits = halves.view(np.int16)
     wide = out.view(np.int32)
     np.copyto(wide, bits)
     np.left_shift(wide, 13, out=wide)
     np.bitwise_and(wide, KEEP, out=wide)
     np.multiply(out, UP, out=out)
-    if (bits & 0x7FFF).max(initial=0) >= LARGEST_EXPONENT:
+    positive, negative = bits.max(initial=0), halves.view(np.uint16).max(initial=0)
+    largest = max(int(positive), int(negative) & 0x7FFF if negative > 0x7FFF else 0)
+    if largest >= INFINITE:
         with np.errstate(invalid="ignore"):
             np.copyto(out, halves)
+        return np.inf
+    return float(np.uint16(largest).view(np.float16))
 
 
-def narrow(rows: NDArray[np.float32], spare: NDArray[np.uint32]) -> NDArray[np.float16]:
-    """`rows` as float16, to the nearest; `rows` and `spare` (of its shape) are overwritten. |values| < 65,504 only.
+def narrow(rows: NDArray[np.float32], spare: NDArray[np.uint32], out: NDArray[np.float16]) -> None:
+    """Write `rows` into `out`, to the nearest; `rows` and `spare` (of its shape) are overwritten. |values| < 65,504.
 
     Below 2**-14, where halves lose digits, a value within 2**-150 of a tie may go to the other neighbour.
     """
@@ -45,4 +52,4 @@ def narrow(rows: NDArray[np.float32], spare: NDArray[np.uint32]) -> NDArray[np.f
     np.right_shift(bits, 3, out=spare)
     np.bitwise_and(spare, 0x8000, out=spare)
     np.bitwise_or(bits, spare, out=bits)
-    return bits.astype(np.uint16).view(np.float16)
+    np.copyto(out.view(np.uint16), bits, casting="unsafe")
