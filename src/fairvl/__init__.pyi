@@ -6,6 +6,7 @@ from .errors import FairVLError as FairVLError
 from .findings import Finding as Finding
 from .findings import Findings as Findings
 from .measure.audit import audit as audit
+from .repair.captions import neutralize as neutralize
 from .repair.debias import LinearOperator as LinearOperator
 from .repair.debias import Operator as Operator
 from .repair.debias import apply as apply
@@ -16,6 +17,7 @@ from .repair.dedup import dedup as dedup
 from .report import check as check
 from .report import report as report
 from .reproduce.demos import demo as demo
+from .sources.captions import caption_group as caption_group
 from .sources.datasets import load_dataset as load_dataset
 from .sources.embed import embed as embed
 from .sources.encoders import EncoderCard as EncoderCard
