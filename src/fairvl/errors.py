@@ -7,6 +7,7 @@
   - SourceError                          something that comes in cannot be read
     + EncoderError                       a model or its name
     + GeneratorError                     a text-to-image model, its name, prompts or seeds
+    + FusionError                        a model that reads image and text together, its name or its weights
     + DatasetError                       a dataset, a record, an image
     + StoreError                         stored embeddings
   - OperatorError                        a debiasing operator or its file
@@ -46,6 +47,10 @@ class EncoderError(SourceError):
 
 class GeneratorError(SourceError):
     """A text-to-image model, its name, or what it is asked for is not usable."""
+
+
+class FusionError(SourceError):
+    """A model that reads image and text together, its name or its weights, is not usable."""
 
 
 class DatasetError(SourceError):
