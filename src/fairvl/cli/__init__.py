@@ -526,6 +526,7 @@ def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allo
 @main.command(
     epilog=_example(
         "fairvl dedup store --keep 0.5 --concepts gender -o pruned",
+        "fairvl dedup store --keep 0.5 --concepts zero-shot-gender,zero-shot-age_group --encoder NAME -o pruned",
         "fairvl dedup store --keep 0.5 --policy semdedup -o published",
         "fairvl dedup store --threshold 0.95 --policy quality --quality aesthetic -o pruned",
     )
@@ -540,10 +541,13 @@ def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allo
     show_default=True,
     help="Which of several duplicates stays.",
 )
-@click.option("--concepts", help="Column of the store whose groups the fair policies hold to the target.")
+@click.option("--concepts", help="Columns of the store whose groups are held to the target; with --encoder: banks.")
+@click.option("--encoder", help="The encoder that made the store; it encodes the prompts of the banks in --concepts.")
+@click.option("--gate", default="person-gate", show_default=True, help="Bank that says who concepts apply to; or none.")
 @click.option("--target", default="population", show_default=True, help="population, uniform, or LABEL=SHARE,...")
 @click.option("--quality", help="Column that --policy quality ranks by, higher is better.")
-@click.option("--labels", help="Columns that the audit looks at, comma-separated.  [default: --concepts]")
+@click.option("--labels", help="Columns that the audit looks at beside --concepts, comma-separated.")
+@click.option("--thumbnails", help="Dataset of the pictures: example pairs in the audit then show them.")
 @click.option("--ledger", default="cluster", show_default=True, help="cluster, rounds(n) or global.")
 @click.option("--clusters", type=click.IntRange(1), default=None, help="Number of clusters.  [default: by cost]")
 @click.option("--centroids", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Centroids (.npy).")
@@ -555,8 +559,9 @@ def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allo
 @_seed
 @_json
 def dedup(
-    store: Path, keep: float | None, threshold: float | None, policy: str, concepts: str | None, target: str,
-    quality: str | None, labels: str | None, ledger: str, clusters: int | None, centroids: Path | None,
+    store: Path, keep: float | None, threshold: float | None, policy: str, concepts: str | None, encoder: str | None,
+    gate: str, target: str, quality: str | None, labels: str | None, thumbnails: str | None, ledger: str,
+    clusters: int | None, centroids: Path | None,
     buckets: int | None, kind: str, engine: str, workers: int, out: Path, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Drop semantic duplicates of STORE and say what that did to every group; killed, the same command goes on."""
@@ -564,17 +569,20 @@ def dedup(
     from ..sources.store import EmbeddingStore
 
     opened = EmbeddingStore.open(store)
-    names = [name for name in (labels.split(",") if labels else [concepts]) if name]
+    names = [name for name in (labels or "").split(",") if name]
     try:
         result = run(
-            opened, out, keep=keep, threshold=threshold, policy=policy, concepts=concepts, target=_target(target),
-            quality=quality, labels={name: opened.columns(name).tolist() for name in names}, ledger=ledger, kind=kind,
+            opened, out, keep=keep, threshold=threshold, policy=policy, concepts=concepts, encoder=encoder,
+            gate=None if gate == "none" else gate, thumbnails=thumbnails, target=_target(target), quality=quality,
+            labels={name: opened.columns(name).tolist() for name in names}, ledger=ledger, kind=kind,
             clusters=clusters, centroids=centroids, buckets=buckets, engine=engine, workers=workers, seed=seed,
         )  # fmt: skip
     except KeyboardInterrupt:
         _fail(f"interrupted; {out} keeps what is done, and the same command goes on from there.", INTERRUPTED)
     if as_json:
         click.echo((out / "findings.json").read_text(encoding="utf-8"))
+    if note := result.settings.get("concepts_note"):
+        click.echo(str(note), err=True)
     click.echo(f"{result.describe()}; see {out / 'keep.parquet'}", err=True)
 
 
@@ -589,6 +597,49 @@ def _target(text: str) -> str | dict[str, float]:
         except ValueError:
             raise click.BadParameter(f"{pair!r}; expected LABEL=SHARE.", param_hint="--target") from None
     return shares
+
+
+@main.command(
+    epilog=_example(
+        "fairvl captions 'parquet:coco.parquet?id=sentence_id' --image image_id -o neutral",
+        "fairvl captions 'webdataset:{00000..00099}.tar' --engine shard:0/8 -o neutral",
+        "fairvl captions captions.csv --mask '[MASK]' -o masked",
+    )
+)
+@click.argument("dataset")
+@click.option("--lexicon", default="gender-en", show_default=True, help="gender-en, race-en, age-en, or a .toml file.")
+@click.option("--mask", "masked", metavar="TOKEN", help="Write this token instead of neutral words.")
+@click.option("--image", help="Column that names the image of a caption: several captions then give its group.")
+@click.option("--agreeing", type=click.IntRange(1), default=3, show_default=True, help="Captions that decide a group.")
+@click.option("--label", help="Column of a group label: captions shifted by one against it are refused.")
+@click.option("--id", "id_column", help="Column of ids in a table file.  [default: id]")
+@click.option("--caption", "caption_column", help="Column of captions in a table file.  [default: caption]")
+@click.option("--rows-per-shard", type=click.IntRange(1), default=50_000, show_default=True, help="Captions per shard.")
+@click.option("--sample", type=click.IntRange(0), default=100, show_default=True, help="Changes in sample.tsv.")
+@click.option("--engine", default="local", show_default=True, help="local, shard:i/n or ray (ray?cpus=2).")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes; 0 is this one.")
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of captions, changes and summary.")
+@_seed
+@_json
+def captions(
+    dataset: str, lexicon: str, masked: str | None, image: str | None, agreeing: int, label: str | None,
+    id_column: str | None, caption_column: str | None, rows_per_shard: int, sample: int, engine: str, workers: int,
+    out: Path, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Rewrite the captions of DATASET in neutral words and say what changed; killed, the same command goes on."""
+    from ..repair.captions import captions as run
+
+    try:
+        result = run(
+            dataset, out, lexicon=lexicon, masked=masked, image=image, agreeing=agreeing, label=label, id=id_column,
+            caption=caption_column, rows_per_shard=rows_per_shard, sample=sample, engine=engine, workers=workers,
+            seed=seed,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        _fail(f"interrupted; {out} keeps what is done, and the same command goes on from there.", INTERRUPTED)
+    if as_json:
+        click.echo(json.dumps(result.summary, ensure_ascii=False))
+    click.echo(f"{result.describe()}; see {out}", err=True)
 
 
 @main.command(

@@ -239,7 +239,7 @@ def utility(comparison: Comparison) -> Section | None:
 
 
 def other(comparison: Comparison) -> Section | None:
-    known = {"association", "groups", "gaps", "ranking", "leakage", "harms", "trends", "study"}
+    known = {"association", "groups", "gaps", "ranking", "leakage", "harms", "trends", "study", "dedup"}
     members = [
         m
         for m in comparison.measurements

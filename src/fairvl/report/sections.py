@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .bias_sections import association, before_after, ranking, trends
+from .dedup_sections import deduplication
 from .figures import Section
 from .group_sections import by_group, harms, leakage, other, utility
 from .pairing import Comparison
@@ -19,6 +20,7 @@ MAKERS: tuple[Callable[[Comparison], Section | None], ...] = (
     tests,
     claims,
     warnings,
+    deduplication,
     before_after,
     association,
     by_group,

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..findings import Finding
+from .dedup_words import DEDUP
 from .study_words import STUDY
 
 THIN = "\u202f"  # narrow no-break space between a number and its sign
@@ -184,6 +185,7 @@ METRICS: dict[str, Metric] = {
 }
 
 METRICS |= {name: Metric(label, kind, best, "study", text) for name, (label, kind, best, text) in STUDY.items()}
+METRICS |= {name: Metric(label, kind, best, "dedup", text) for name, (label, kind, best, text) in DEDUP.items()}
 
 
 def metric_of(name: str, unit: str = "") -> Metric:

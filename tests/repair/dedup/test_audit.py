@@ -38,7 +38,7 @@ def test_representation_before_and_after(tools):
     assert findings.one(metric="dropped_without_kept_duplicate").extra["count"] == len(promises(keep.kept, found)[1])
     error = sum(abs(findings.one(groups=g, arm="difference").value) for g in "abc") / 2
     assert findings.one(metric="representation_error").value == pytest.approx(error)
-    assert all(row.n >= 0 and row.extra["policy"] == "semdedup" for row in findings)
+    assert all(row.n >= 0 and row.extra["repair"] == "semdedup" for row in findings)
 
 
 def test_scores_are_audited_like_labels(tools):

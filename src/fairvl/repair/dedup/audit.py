@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ...errors import InputError
 from ...findings import Finding, Findings
 from ...stats.multiplicity import holm
 from ...stats.rates import wilson
+from .checks import Tally, share_row
 from .concepts import as_scores
-from .graph import graph_of
 from .keeplist import REASONS, KeepList
 from .neighbours import Neighbours
-from .rows import Floats, Ints
+from .rows import Floats
 
 
 def audit_keep(
@@ -25,6 +24,7 @@ def audit_keep(
     *,
     labels: Mapping[str, Any] | None = None,
     neighbours: Neighbours | None = None,
+    more: Sequence[Finding] = (),
     dataset: str = "",
     level: float = 0.95,
     seed: int = 0,
@@ -38,6 +38,8 @@ def audit_keep(
         Whatever representation is looked at: known labels, concept scores, or both.
     neighbours : Neighbours, optional
         The pass that `keep` was chosen from; then the promises and the groups are counted too.
+    more : sequence of Finding
+        Rows found elsewhere that belong to this audit.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def audit_keep(
         ``representation`` per attribute and group (arms before, after, difference; the difference with a paired test
         of the kept share inside and outside the group, Holm over all), ``kept_share``, ``representation_error``
         (half the sum of absolute differences), ``dropped_without_kept_duplicate``, ``kept_with_kept_duplicate``,
-        ``largest_duplicate_group``, and ``reason`` counts.
+        ``largest_duplicate_group``, ``duplicate_group`` (the ten largest), and ``reason`` counts.
 
     Notes
     -----
@@ -54,8 +56,10 @@ def audit_keep(
     that keeps their covariance, so before and after are paired.
     """
     n = len(keep)
-    rows = [_share("kept_share", int(keep.kept.sum()), n, level, groups="all rows")]
-    rows += [_share("reason", int((keep.reasons == i).sum()), n, level, groups=name) for i, name in enumerate(REASONS)]
+    rows = [share_row("kept_share", int(keep.kept.sum()), n, level, groups="all rows")]
+    rows += [
+        share_row("reason", int((keep.reasons == i).sum()), n, level, groups=name) for i, name in enumerate(REASONS)
+    ]
     changes: list[tuple[Finding, Finding, Finding]] = []
     for attribute, values in (labels or {}).items():
         found, error = _representation(keep, str(attribute), values, level)
@@ -69,12 +73,14 @@ def audit_keep(
         rows += [before, after, difference]
     if neighbours is not None:
         rows += _promises(keep, neighbours, level)
+    rows += more
     settings = {
-        "policy": keep.policy, "threshold": keep.threshold, "requested": keep.requested, "reached": keep.reached,
+        "name": f"{keep.policy}, {keep.reached:.1%} kept", "policy": keep.policy,
+        "threshold": keep.threshold, "requested": keep.requested, "reached": keep.reached,
         **{k: v for k, v in keep.settings.items() if isinstance(v, (str, int, float, bool))},
     }  # fmt: skip
     return Findings(
-        (_with(row, dataset=dataset, seed=seed, extra={**row.extra, "policy": keep.policy}) for row in rows), settings
+        (_with(row, dataset=dataset, seed=seed, extra={**row.extra, "repair": keep.policy}) for row in rows), settings
     )
 
 
@@ -160,45 +166,9 @@ def _representation(
 def _promises(keep: KeepList, neighbours: Neighbours, level: float) -> list[Finding]:
     if len(neighbours) != len(keep):
         raise InputError(f"a keep list of {len(keep)} rows and a pass over {len(neighbours)}; expected the same rows.")
-    doubles, orphans = promises(keep.kept, neighbours, keep.threshold)
-    sizes = _group_sizes(neighbours, keep.threshold)
-    dropped = int((~keep.kept).sum())
-    note = "connected groups: chains of duplicates count as one group, though their ends may differ"
-    return [
-        _share("kept_with_kept_duplicate", len(doubles), int(keep.kept.sum()), level),
-        _share("dropped_without_kept_duplicate", len(orphans), dropped, level),
-        Finding("largest_duplicate_group", float(sizes.max(initial=0)), "rows", len(keep), note=note),
-    ]
-
-
-def promises(kept: ArrayLike, neighbours: Neighbours, threshold: float | None = None) -> tuple[Ints, Ints]:
-    """Kept rows that have a kept duplicate, and dropped rows that have none, as row numbers."""
-    mask = np.asarray(kept, dtype=bool)
-    graph = graph_of(neighbours, threshold)
-    count = np.bincount(graph.node[mask], minlength=graph.size)  # kept rows of every node
-    source = np.repeat(np.arange(graph.size), graph.degrees)
-    beside = np.zeros(graph.size, np.int64)
-    np.add.at(beside, source, (count[graph.indices] > 0).astype(np.int64))
-    near, own = beside[graph.node], count[graph.node]
-    return np.flatnonzero(mask & ((near > 0) | (own > 1))), np.flatnonzero(~mask & (near == 0) & (own == 0))
-
-
-def _group_sizes(neighbours: Neighbours, threshold: float) -> Ints:
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    graph = graph_of(neighbours, threshold)
-    matrix = csr_matrix((np.ones(len(graph.indices), np.int8), graph.indices, graph.indptr), (graph.size, graph.size))
-    _, part = connected_components(matrix, directed=False)
-    sizes: Ints = np.bincount(part[graph.node])
-    return sizes
-
-
-def _share(metric: str, hits: int, n: int, level: float, *, groups: str = "") -> Finding:
-    if not n:
-        return Finding(metric, math.nan, "share", 0, groups=groups, note="no rows to take a share of")
-    low, high = wilson(hits, n, level)
-    return Finding(metric, hits / n, "share", n, low, high, level, "wilson", groups=groups, extra={"count": hits})
+    tally = Tally()
+    tally.add(keep.kept, neighbours, keep.threshold)
+    return tally.findings(level, keep.ids)
 
 
 def _with(row: Finding, **values: Any) -> Finding:

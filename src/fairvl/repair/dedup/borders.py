@@ -6,6 +6,7 @@ with the members of the few centroids next nearest to it.
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,13 @@ def border_pairs(
         return BorderPairs(empty, empty, np.empty(0, np.float32), float(threshold), probes, 0)
 
     def read(some: Ints) -> NDArray[Any]:
-        return whole[some] if whole is not None else prepared(vectors.read(some))[0]
+        if whole is not None:
+            return whole[some]
+        rows = prepared(vectors.read(some))[0]
+        for mapped in vectors.shards:  # pages once read count as memory of the process until they are given back
+            if isinstance(mapped, np.memmap) and mapped._mmap is not None:  # type: ignore[attr-defined]
+                mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+        return rows
 
     guard = guard_band(dim)
     who, where = _visits(visitors, codes, centres, probes, read)

@@ -210,8 +210,31 @@ class Concepts:
         return np.asarray((kept.strata - kept.count * self.strata.shares).ravel())
 
 
+@dataclass(frozen=True)
+class ConceptScores:
+    """Concept scores that know their names and the rows they apply to.
+
+    Attributes
+    ----------
+    names : tuple of str
+    scores : float64 [n, p]
+    relevant : bool [n]
+    """
+
+    names: tuple[str, ...]
+    scores: Floats
+    relevant: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
 def as_scores(concepts: Any, n: int) -> tuple[Floats, tuple[str, ...], NDArray[np.bool_]]:
     """Scores, names of the concepts, and which rows they apply to; labels become scores of 0 and 1."""
+    if isinstance(concepts, ConceptScores):
+        if len(concepts) != n:
+            raise InputError(f"concepts of {len(concepts)} rows; expected one per row, {n}.")
+        return _matrix(concepts.scores, "concepts"), concepts.names, np.asarray(concepts.relevant, bool)
     array = None if isinstance(concepts, GroupCodes) else np.asarray(concepts, dtype=None)
     if array is not None and array.ndim == 2 and array.dtype.kind in "fiub":
         scores = _matrix(array, "concepts")

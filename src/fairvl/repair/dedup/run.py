@@ -12,25 +12,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...errors import InputError, JobError
+from ...errors import InputError, JobError, StoreError
 from ...fingerprints import fingerprint
 from ...jobs import run_job
+from ...sources.datasets import load_dataset
 from ...sources.store import EmbeddingStore
 from ...sources.store.write import write_array
 from . import stages
 from .audit import audit_keep
+from .checks import SAMPLE, Tally, border_recall, duplicates_of, example_rows, with_thumbnails
 from .concepts import Concepts
 from .files import write_keep, write_subset
 from .graph import graph_of
+from .inputs import given_inputs
 from .keeplist import REFILLED, TRIMMED, KeepList
+from .kmeans import number_of_clusters
 from .ledger import Ledger, merged, rounds
 from .pairs import BLOCK, tiles
+from .prototypes import GATE
 from .rows import float32_rows
 from .rules import ranked
 from .select import POLICIES
 from .size import earlier_similarity, even_out, nearest_threshold
 
 ROWS_PER_PART = 100_000
+FIT_BYTES = 2**29  # float32 rows of the fit
 ROWS_PER_BUCKET = 20_000
 MOST_BUCKETS = 512
 SEARCHED_ROWS = 200_000  # sizes are searched on whole buckets of about this many rows
@@ -48,10 +54,16 @@ def dedup(
     relevant: ArrayLike | None = None,
     target: Any = "population",
     quality: Any = None,
+    encoder: Any = None,
+    gate: Any = GATE,
+    temperature: float = 1.0,
     ledger: str = "cluster",
     labels: Mapping[str, Any] | None = None,
+    thumbnails: Any = None,
     kind: str = "image",
     clusters: int | None = None,
+    memory: float | None = None,
+    seconds: float | None = None,
     centroids: Path | str | None = None,
     buckets: int | None = None,
     rows_per_part: int = ROWS_PER_PART,
@@ -78,12 +90,21 @@ def dedup(
         As in `select`. ``rounds(n)`` deals buckets to rounds, and a bucket goes through its clusters in order.
     keep, threshold : float
         Share of rows to keep, or the cosine above which rows are duplicates; exactly one of them.
-    concepts : (n, p) array, labels, or the name of a column of the store
+    concepts : (n, p) array, labels, or names of columns of the store
+        ``"gender"``, or ``"gender,age"`` for every combination of both. With `encoder`: banks of prompts instead, by
+        id or path, such as ``"zero-shot-gender"``; see `bank_concepts`.
+    encoder : Encoder or its name, optional
+        The one that made the vectors; it encodes the prompts of the banks.
+    gate, temperature
+        As in `bank_concepts`.
     quality : (n,) array or the name of a column
     labels : mapping of attribute to labels, optional
         What the audit looks at beside `concepts`.
+    thumbnails : Dataset or its name, optional
+        Where the pictures of the store lie; the example pairs of the audit then carry small ones.
     clusters : int, optional
-        Number of clusters; default the square root of half the rows, where assigning and comparing cost the same.
+        Number of clusters; default `number_of_clusters` for the budgets `memory` (bytes) and `seconds`, without them
+        the square root of half the rows, where assigning and comparing cost the same.
     centroids : path of a .npy file, optional
         Centroids from elsewhere, instead of a fit.
     buckets : int, optional
@@ -112,13 +133,18 @@ def dedup(
         store = EmbeddingStore.open(store)
     n = len(store)
     _check(policy, keep, threshold, kind, n, seed)
-    _check_ids(store)
     out = Path(out)
-    inputs, known = _inputs(store, concepts, relevant, target, quality, policy)
-    k = min(n, clusters or max(1, round(math.sqrt(n / 2))))
+    given = given_inputs(
+        store, policy=policy, concepts=concepts, relevant=relevant, target=target, quality=quality, encoder=encoder,
+        gate=gate, temperature=temperature, kind=kind,
+    )  # fmt: skip
+    inputs, known = given.arrays, given.concepts
+    dim = (store.image_vectors if kind == "image" else store.text_vectors).dim
+    k = min(n, clusters or number_of_clusters(n, dim, memory=memory, seconds=seconds))
     number = buckets or max(1, min(k, MOST_BUCKETS, math.ceil(n / ROWS_PER_BUCKET)))
     settings: dict[str, Any] = {
-        "store": str(store.folder), "out": str(out), "kind": kind, "seed": seed, "k": k, "sample": 256 * k,
+        "store": str(store.folder), "out": str(out), "kind": kind, "seed": seed, "k": k,
+        "sample": _sample(k, dim, memory),
         "iterations": iterations, "centroids": None if centroids is None else str(centroids), "buckets": number,
         "block": block, "policy": policy, "ledger": ledger, "options": dict(options),
         "concepts": known is not None, "target": [] if known is None else known.target.tolist(),
@@ -126,39 +152,93 @@ def dedup(
     }  # fmt: skip
     rounds(ledger, number)
     config = {name: value for name, value in settings.items() if name not in ("store", "out")}
+    settings["notes"] = {"concepts_note": given.note} if given.note else {}
     config |= {
         "fingerprint": store.fingerprint, "rows_per_part": rows_per_part, "keep": keep, "threshold": threshold,
         "inputs": {name: fingerprint(np.ascontiguousarray(value).tobytes()) for name, value in inputs.items()},
         "centroids": None if centroids is None else fingerprint(Path(centroids).read_bytes()),
     }  # fmt: skip
     run = partial(_stage, out, config, settings, engine, workers)
+    run("keys", [{"keys": n}], stages.keys)
     run("clusters", [{"fit": k}], stages.fit)
     for name, value in inputs.items():
         if not (out / "inputs" / f"{name}.npy").exists():
             write_array(out / "inputs" / f"{name}.npy", value)
     edges = [*range(0, n, rows_per_part), n]
     parts = [{"part": i, "rows": [a, b]} for i, (a, b) in enumerate(pairwise(edges))]
-    settings["offsets"] = [list(facts["offsets"]) for facts in run("parts", parts, stages.partition)]
+    settings["offsets"] = np.array([facts["offsets"] for facts in run("parts", parts, stages.partition)])
     level = _compare(out, settings, run, keep, threshold, n)
     settings["level"] = level
     chosen = _choose(out, settings, run)
     result = _gathered(out, settings, n, chosen, keep, known, store)
-    audited = {**({"concepts": known.scores} if known is not None else {}), **(labels or {})}
-    findings = audit_keep(result, labels=audited, dataset=store.folder.name, seed=seed)
+    more = _checked(out, settings, store, result, thumbnails)
+    name = store.folder.name
+    findings = audit_keep(result, labels={**given.labels, **(labels or {})}, more=more, dataset=name, seed=seed)
     findings.write(out / "findings.json")
     write_keep(out / "keep.parquet", result)
     write_subset(out / "subset.npy", result)
     return result
 
 
+class _Names:
+    """Ids by row number, one at a time: a Python string for each of many million rows would fill the memory."""
+
+    def __init__(self, store: EmbeddingStore) -> None:
+        self._column = store.table(["id"]).column("id")
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, row: Any) -> str:
+        name: str = self._column[int(row)].as_py()
+        return name
+
+
+def _sample(k: int, dim: int, memory: float | None) -> int:
+    """Rows that the fit looks at: 256 per cluster, fewer where they would take gigabytes, but 32 at least."""
+    most = FIT_BYTES if memory is None else memory / 2
+    return max(32 * k, min(256 * k, int(most / (4 * dim))))
+
+
+def _checked(out: Path, settings: dict[str, Any], store: EmbeddingStore, keep: KeepList, thumbnails: Any) -> list[Any]:
+    """Promises, largest groups, recall across borders and example pairs of a finished run."""
+    n = len(store)
+    ids = _Names(store)
+    tally = Tally()
+    codes, within = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    for number in range(settings["buckets"]):
+        bucket = stages.read_bucket(out, settings["offsets"], number)
+        if len(bucket.rows):
+            lists = stages.read_lists(out, settings, number, bucket)
+            tally.add(keep.kept[bucket.rows], lists, keep.threshold, bucket.rows)
+            codes[bucket.rows], within[bucket.rows] = bucket.clusters, duplicates_of(lists, keep.threshold)
+    rows = tally.findings(0.95, ids)
+    if settings["k"] > 1:
+        size = min(n, SAMPLE if n <= 1_000_000 else SAMPLE // 4)
+        sample = np.random.default_rng(settings["seed"]).choice(n, size, replace=False)
+        view = store.image_vectors if settings["kind"] == "image" else store.text_vectors
+        centroids = np.load(out / "centroids.npy")
+        rows.append(border_recall(view, codes, centroids, within, threshold=keep.threshold, rows=sample))
+    examples = example_rows(keep, ids)
+    if thumbnails is not None:
+        named = load_dataset(thumbnails) if isinstance(thumbnails, str) else thumbnails
+        examples = with_thumbnails(examples, named)
+    return rows + examples
+
+
 def _stage(
     out: Path, config: Mapping[str, Any], settings: dict[str, Any], engine: str, workers: int | None,
     name: str, specs: list[dict[str, Any]], work: Callable[..., Any],
 ) -> list[Mapping[str, Any]]:  # fmt: skip
-    done = run_job(
-        out, specs, partial(work, dict(settings)), config=config, name=name, engine=engine, workers=workers,
-        verify="quick",
-    )  # fmt: skip
+    try:
+        done = run_job(
+            out, specs, partial(work, dict(settings)), config=config, name=name, engine=engine, workers=workers,
+            verify="quick",
+        )  # fmt: skip
+    except JobError as error:
+        if isinstance(error.__cause__, (StoreError, InputError)):
+            raise type(error.__cause__)(str(error)) from error  # the store or the settings are wrong, not the machine
+        raise
     if not done.complete:
         raise JobError(f"{out}: stage {name!r} waits for the other parts of {engine}. Run this again after them.")
     return [facts or {} for facts in done.facts]
@@ -189,7 +269,9 @@ def _compare(
 
 
 def _bucket_specs(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"bucket": b, "threshold": settings["threshold"]} for b in range(settings["buckets"])]
+    sizes = np.diff(np.array(settings["offsets"]), axis=1).sum(axis=0)
+    largest_first = np.argsort(-sizes, kind="stable").tolist()  # so that no worker is left alone with a large one
+    return [{"bucket": b, "threshold": settings["threshold"]} for b in largest_first]
 
 
 def _pilot(out: Path, settings: Mapping[str, Any], share: float) -> float:
@@ -283,11 +365,12 @@ def _gathered(
     similarity, reasons = np.full(n, np.nan), np.zeros(n, np.int8)
     near, keys = np.zeros(n), np.zeros(n, np.uint64)
     for number in range(settings["buckets"]):
-        bucket = stages.read_bucket(out, settings["offsets"], number)
+        bucket = stages.read_columns(out, settings["offsets"], number, ("rows", "similarity", "keys"))
+        rows = bucket["rows"]
         folder = out / "select" / f"bucket-{number:05d}"
         for name, column in (("kept", kept), ("witness", witness), ("similarity", similarity), ("reasons", reasons)):
-            column[bucket.rows] = np.load(folder / f"{name}.npy")
-        near[bucket.rows], keys[bucket.rows] = bucket.similarity, bucket.keys
+            column[rows] = np.load(folder / f"{name}.npy")
+        near[rows], keys[rows] = bucket["similarity"], bucket["keys"]
     if keep is not None:
         change = max(1, round(keep * n)) - int(kept.sum())
         rows = even_out(kept, change, ranked((near, keys), np.arange(n)), known)
@@ -299,30 +382,8 @@ def _gathered(
     return KeepList(
         kept, witness, similarity, reasons, settings["policy"], settings["level"], keep,
         ledger if known is not None else None, store.table(["id"]).column("id"),
-        {"ledger": settings["ledger"], "clusters": settings["k"], **settings["options"]},
+        {"ledger": settings["ledger"], "clusters": settings["k"], **settings["notes"], **settings["options"]},
     )  # fmt: skip
-
-
-def _inputs(
-    store: EmbeddingStore, concepts: Any, relevant: ArrayLike | None, target: Any, quality: Any, policy: str
-) -> tuple[dict[str, NDArray[Any]], Concepts | None]:
-    inputs: dict[str, NDArray[Any]] = {}
-    known = None
-    if policy == "fairdedup" and concepts is None:
-        raise InputError("policy='fairdedup' needs concepts, a column of the store or an array [n, p].")
-    if concepts is not None:
-        values = store.columns(concepts).tolist() if isinstance(concepts, str) else concepts
-        known = Concepts.of(values, len(store), relevant=relevant, target=target)
-        inputs |= {"scores": known.scores, "relevant": known.relevant}
-    if policy == "quality":
-        if quality is None:
-            raise InputError("policy='quality' needs quality, a column of the store or an array [n].")
-        values = store.columns(quality) if isinstance(quality, str) else quality
-        numbers = np.asarray(values, dtype=np.float64)
-        if numbers.shape != (len(store),):
-            raise InputError(f"quality of shape {numbers.shape}; expected one number per row, ({len(store)},).")
-        inputs["quality"] = numbers
-    return inputs, known
 
 
 def _check(policy: str, keep: float | None, threshold: float | None, kind: str, n: int, seed: int) -> None:
@@ -340,14 +401,6 @@ def _check(policy: str, keep: float | None, threshold: float | None, kind: str, 
         raise InputError("the store has no rows to deduplicate.")
     if seed < 0:
         raise InputError(f"seed={seed}; expected 0 or more.")
-
-
-def _check_ids(store: EmbeddingStore) -> None:
-    import pyarrow.compute as pc
-
-    column = store.table(["id"]).column("id")
-    if column.null_count or pc.count_distinct(column).as_py() != len(column):
-        _ = store.ids  # which says what is wrong
 
 
 __all__ = ["dedup"]

@@ -6,15 +6,17 @@ bucket is one contiguous piece of every part. ``neighbours/â€¦`` and ``select/â€
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...sources.store import EmbeddingStore
+from ...errors import StoreError
+from ...sources.store import EmbeddingStore, VectorView
 from .bound import principal_axes
 from .concepts import Concepts, Strata
 from .kmeans import TwoLevel, assign, fit_ordered, id_keys
@@ -30,6 +32,7 @@ TWO_LEVELS_FROM = 2000  # centroids
 AGREEMENT_ROWS = 2000
 Settings = Mapping[str, Any]
 Spec = Mapping[str, Any]
+Offsets = Sequence[Sequence[int]] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -53,20 +56,32 @@ class Bucket:
         return tie_order(len(self.keys), self.keys)
 
 
+def keys(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
+    """The id hash of every row; ids that repeat are refused."""
+    store = EmbeddingStore.open(settings["store"])
+    hashes = store_keys(store, slice(0, len(store)), settings["seed"])
+    np.save(folder / "keys.npy", hashes)
+    hashes.sort()
+    if (hashes[1:] == hashes[:-1]).any():
+        _ = store.ids  # which says what is wrong
+    return {"rows": len(hashes)}
+
+
 def fit(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
     """Centroids and principal axes, from the rows with the least id hashes."""
-    store = EmbeddingStore.open(settings["store"])
-    view = store.image_vectors if settings["kind"] == "image" else store.text_vectors
-    keys = store_keys(store, slice(0, len(store)), settings["seed"])
-    size = min(len(keys), max(settings["sample"], settings["k"]))
-    chosen = np.argpartition(keys, size - 1)[:size]
-    chosen = chosen[np.argsort(keys[chosen])]
-    rows = prepared(view.read(np.sort(chosen)))[0]
-    rows = rows[np.argsort(np.argsort(chosen))]
+    view = store_view(settings)
+    hashes = np.load(Path(settings["out"]) / "keys.npy")
+    size = min(len(hashes), max(settings["sample"], settings["k"]))
+    chosen = np.argpartition(hashes, size - 1)[:size]
+    chosen = chosen[np.argsort(hashes[chosen])]
+    del hashes
+    rows = prepared(view.read(chosen))[0].astype(np.float32, copy=False)
     given = settings["centroids"]
     facts: dict[str, Any] = {}
     if given is None:
-        found = fit_ordered(rows.astype(np.float32), settings["k"], iterations=settings["iterations"])
+        found = fit_ordered(
+            rows, settings["k"], iterations=settings["iterations"], two_levels=settings["k"] >= TWO_LEVELS_FROM
+        )
         centroids = found.centroids
         facts = {"history": list(found.history), "reseeded": found.reseeded, "sample": found.n}
     else:
@@ -81,8 +96,7 @@ def fit(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
 
 def partition(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
     """Cluster of every row of one range; the rows sorted by bucket."""
-    store = EmbeddingStore.open(settings["store"])
-    view = store.image_vectors if settings["kind"] == "image" else store.text_vectors
+    view = store_view(settings)
     centroids = np.load(Path(settings["out"]) / "centroids.npy")
     two = TwoLevel.of(centroids) if len(centroids) >= TWO_LEVELS_FROM else None
     start, stop = spec["rows"]
@@ -93,14 +107,14 @@ def partition(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]
     counts = np.bincount(found.clusters % buckets, minlength=buckets)
     target = folder / "parts" / f"part-{spec['part']:05d}"
     target.mkdir(parents=True)
-    values = (
-        np.arange(start, stop)[by],
-        found.clusters[by],
-        found.similarity[by],
-        store_keys(store, slice(start, stop), settings["seed"])[by],
-        vectors[by].astype(view.dtype),
-    )
-    for name, value in zip(COLUMNS, values, strict=True):
+    values = {
+        "rows": np.arange(start, stop)[by],
+        "clusters": found.clusters[by],
+        "similarity": found.similarity[by],
+        "keys": np.load(Path(settings["out"]) / "keys.npy", mmap_mode="r")[start:stop][by],
+        "vectors": vectors.astype(view.dtype, copy=False)[by],
+    }
+    for name, value in values.items():
         np.save(target / f"{name}.npy", value)
     return {"offsets": [0, *np.cumsum(counts).tolist()], "normalised": off}
 
@@ -176,17 +190,40 @@ def read_concepts(out: Path, settings: Settings) -> Concepts:
     return Concepts(scores, relevant, np.array(settings["target"]), strata)
 
 
-def read_bucket(out: Path, offsets: list[list[int]], number: int) -> Bucket:
+def read_bucket(out: Path, offsets: Offsets, number: int) -> Bucket:
     """The rows of one bucket, gathered from every part, in order of cluster and row."""
-    pieces: dict[str, list[NDArray[Any]]] = {name: [] for name in COLUMNS}
-    for part, edges in enumerate(offsets):
-        mine = slice(edges[number], edges[number + 1])
-        for name in COLUMNS:
-            whole = np.load(out / "parts" / f"part-{part:05d}" / f"{name}.npy", mmap_mode="r")
-            pieces[name].append(np.array(whole[mine]))
-    columns = {name: np.concatenate(values) for name, values in pieces.items()}
+    return Bucket(**read_columns(out, offsets, number, COLUMNS))
+
+
+def read_columns(out: Path, offsets: Offsets, number: int, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Some columns of one bucket, in order of cluster and row."""
+    asked = dict.fromkeys((*names, "rows", "clusters"))
+    columns = {}
+    for name in asked:
+        pieces = [
+            _piece(out / "parts" / f"part-{part:05d}" / f"{name}.npy", int(edges[number]), int(edges[number + 1]))
+            for part, edges in enumerate(offsets)
+        ]
+        columns[name] = np.concatenate(pieces)
     by = np.lexsort((columns["rows"], columns["clusters"]))
-    return Bucket(**{name: column[by] for name, column in columns.items()})
+    return {name: columns[name][by] for name in names}
+
+
+def _piece(path: Path, start: int, stop: int) -> NDArray[Any]:
+    """Rows of a ``.npy`` file, read and not mapped: a mapped page counts as memory of the process."""
+    offset, dtype, width = _header(path, path.stat().st_size)
+    with open(path, "rb") as file:
+        file.seek(offset + start * width * dtype.itemsize)
+        flat = np.fromfile(file, dtype, (stop - start) * width)
+    if len(flat) != (stop - start) * width:
+        raise StoreError(f"{path}: ends early. Remove its part folder; the same command makes it again.")
+    return flat if width == 1 else flat.reshape(stop - start, width)
+
+
+@lru_cache(maxsize=2**16)
+def _header(path: Path, size: int) -> tuple[int, np.dtype[Any], int]:
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    return int(mapped.offset), mapped.dtype, 1 if mapped.ndim == 1 else int(mapped.shape[1])
 
 
 def read_lists(out: Path, settings: Settings, number: int, bucket: Bucket) -> Neighbours:
@@ -201,6 +238,12 @@ def read_lists(out: Path, settings: Settings, number: int, bucket: Bucket) -> Ne
     )  # fmt: skip
 
 
+def store_view(settings: Settings) -> VectorView:
+    """The vectors of a run."""
+    store = EmbeddingStore.open(settings["store"])
+    return store.image_vectors if settings["kind"] == "image" else store.text_vectors
+
+
 def store_keys(store: EmbeddingStore, rows: slice, seed: int) -> NDArray[np.uint64]:
     """Hashes of the ids of some rows."""
     column = store.table(["id"]).column("id").slice(rows.start, rows.stop - rows.start)
@@ -208,4 +251,4 @@ def store_keys(store: EmbeddingStore, rows: slice, seed: int) -> NDArray[np.uint
     return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
 
-__all__ = ["Bucket", "choose", "compare", "fit", "partition", "read_bucket", "read_lists"]
+__all__ = ["Bucket", "choose", "compare", "fit", "keys", "partition", "read_bucket", "read_columns", "read_lists"]
