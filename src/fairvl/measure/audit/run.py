@@ -186,7 +186,7 @@ def _audit_predictions(
         task=task, crossings=choices["crossings"], **statistics,
     )  # fmt: skip
     settings = {
-        "statistics": dict(statistics), "choices": dict(choices), "environment": _environment(),
+        "statistics": dict(statistics), "choices": dict(choices), "environment": environment(),
         "data": {"name": name, "fingerprint": fingerprint({k: list(map(as_text, v)) for k, v in table.items()}),
                  "rows": len(keep), "columns": dict(columns),
                  "dropped_without_label": len(labels) - len(keep), "groups": {k: _sizes(c) for k, c in codes.items()},
@@ -269,7 +269,7 @@ def _settings(
         "ranking": dict(CONVENTIONS),
         "repairs": {name: _header(repair) for name, repair in repairs.items()},
         "treated_attribute": ", ".join(sorted(treated)),
-        "environment": _environment(),
+        "environment": environment(),
     }  # fmt: skip
     if images is not None:
         settings["data"] = {
@@ -300,7 +300,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
+    """Versions and threads, which may move the last digits."""
     import scipy
 
     return {

@@ -121,7 +121,7 @@ class Measured:
                          for p in range(len(value))])  # fmt: skip
         least = [2 * DISTANCES[metric] * (1 - wilson(int(k), int(k), level)[0]) if k else np.nan for k in n]
         half = np.where(half > 0, half, least)
-        return np.maximum(value - half, 0.0), np.minimum(value + half, 2 * DISTANCES[metric])
+        return np.maximum(value - half, 0.0), np.minimum(value + half, 1.0)
 
     def _by_share(self, level: float) -> tuple[FloatArray, FloatArray]:
         """Entropy of two groups falls with the distance of the share from one half."""

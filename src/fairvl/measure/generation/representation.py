@@ -67,6 +67,7 @@ class Representation:
     labels: tuple[str, ...]
     prompts: tuple[str, ...]
     target: str
+    target_shares: Mapping[str, float]
     shares: Mapping[str, Mapping[str, Estimate]]
     by_prompt: Mapping[str, Mapping[str, Estimate]]
     mean_shares: Mapping[str, Estimate]
@@ -225,10 +226,14 @@ def _frame(m: Measured, goal: Target, plan: Resampling, notes: tuple[str, ...]) 
     over |= {f"share: {label}": over_units(shares.observed[:, a], plan) for a, label in enumerate(shares.labels)}
     bounds, distance_bounds = _bounds(m)
     return Representation(
-        shares.labels, shares.prompts, goal.describe(), _frozen(estimates), _frozen(by_prompt), _frozen(mean_shares),
-        _frozen(mean), _frozen(worst), _frozen(over), _frozen(worst_prompt), _unlabelled(shares, level), bounds,
+        shares.labels, shares.prompts, goal.describe(), _target_shares(m), _frozen(estimates), _frozen(by_prompt),
+        _frozen(mean_shares), _frozen(mean), _frozen(worst), _frozen(over), _frozen(worst_prompt), _unlabelled(shares, level), bounds,
         distance_bounds, f"images within prompts, {plan.draws} draws", (*notes, *_notes(shares)),
     )  # fmt: skip
+
+
+def _target_shares(m: Measured) -> Mapping[str, float]:
+    return _frozen({label: float(share) for label, share in zip(m.shares.labels, m.target, strict=True)})
 
 
 def _frozen(table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -282,7 +287,7 @@ def _mean(m: Measured, metric: str, plan: Resampling) -> Estimate:
     half = quantile(moved / len(errors[0]), plan.level) * widening(units, plan.level)
     if half == 0 and total:
         half = 2 * DISTANCES.get(metric, 0.5) * (1 - wilson(total, total, plan.level)[0])
-    most = 2 * DISTANCES[metric] if metric in DISTANCES else math.inf
+    most = 1.0 if metric in DISTANCES else math.inf
     low, high = max(value - half, 0.0 if metric != "min_skew" else -math.inf), min(value + half, most)
     return Estimate(value, low, high if metric != "min_skew" else min(high, 0.0), total, plan.level, method, note)
 
@@ -352,9 +357,13 @@ def _difference(
         if not plan.draws or units < 2:
             note = "one image: no interval" if plan.draws else "no interval: n_boot is 0"
             return Estimate(value, n=n, level=plan.level, note=note)
-        low, high = interval(drawn, value, level=plan.level, method="percentile", units=units if units < FEW else None)
-        method = f"percentile, paired images, {plan.draws} draws"
-        return Estimate(value, min(low, value), max(high, value), n, plan.level, method)
+        infinite = ~np.isfinite(drawn)
+        usable = np.where(infinite, np.nan, drawn)
+        low, high = interval(usable, value, level=plan.level, method="percentile", units=units if units < FEW else None)
+        note = f"undefined in {infinite.sum()} of {plan.draws} draws, which are left out" if infinite.any() else ""
+        if not math.isnan(low):
+            low, high = min(low, value), max(high, value)
+        return Estimate(value, low, high, n, plan.level, f"percentile, paired images, {plan.draws} draws", note)
 
     moved = after.shares.observed - first.observed
     drawn = after.shares.replicates - first.replicates
@@ -383,8 +392,8 @@ def _difference(
     mean_shares = {label: paired(float(centre[a]), means[:, a], total, first.units) for a, label in labels}
     over |= {f"share: {label}": over_units(moved[:, a], plan) for a, label in labels}
     return Representation(
-        first.labels, first.prompts, goal.describe(), _frozen(shares), _frozen(by_prompt), _frozen(mean_shares),
-        _frozen(mean), _frozen(worst), _frozen(over), _frozen({}), _frozen({}), _frozen({}), _frozen({}),
+        first.labels, first.prompts, goal.describe(), _target_shares(before), _frozen(shares), _frozen(by_prompt),
+        _frozen(mean_shares), _frozen(mean), _frozen(worst), _frozen(over), _frozen({}), _frozen({}), _frozen({}), _frozen({}),
         f"paired images within prompts, {plan.draws} draws", frames[0].notes,
     )  # fmt: skip
 
