@@ -6,6 +6,8 @@ from .errors import FairVLError as FairVLError
 from .findings import Finding as Finding
 from .findings import Findings as Findings
 from .measure.audit import audit as audit
+from .measure.audit import audit_images as audit_images
+from .repair.captions import captions as captions
 from .repair.captions import neutralize as neutralize
 from .repair.debias import LinearOperator as LinearOperator
 from .repair.debias import Operator as Operator

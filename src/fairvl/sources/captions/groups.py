@@ -115,9 +115,14 @@ def image_group(
     """
     if isinstance(captions, str) or not captions:
         raise InputError(f"captions={captions!r}; expected a list with at least one caption.")
+    return combine_groups([group_of(text, lexicon=lexicon).group for text in captions], agreeing=agreeing)
+
+
+def combine_groups(groups: Sequence[str], *, agreeing: int = AGREEING) -> CaptionGroup:
+    """The group of an image from the groups of its captions; see `image_group`."""
     if agreeing < 1:
         raise InputError(f"agreeing={agreeing}; expected at least 1.")
-    votes = Counter(group_of(text, lexicon=lexicon).group for text in captions)
+    votes = Counter(groups)
     counted = tuple(sorted(votes.items()))
     speaking = {group: count for group, count in votes.items() if group != UNKNOWN}
     if not speaking:

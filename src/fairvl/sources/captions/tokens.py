@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,9 +15,10 @@ _QUOTED = re.compile(
     r"(?<!\w)\"(?=\S)[^\"]*?(?<=\S)\"(?!\w)|“[^“”]*”|«[^«»]*»|‘(?=\S)[^‘]*?(?<=\S)’(?!\w)"
     r"|(?<!\w)'(?=\S)[^']*(?:(?<=\w)'(?=\w)[^']*)*(?<=\S)'(?!\w)"
 )
-_MARKUP = re.compile(
-    r"<[^<>]*>|\S*(?:://|www\.)\S*|\S*@\S+|\S+\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|com|org|net|html?|php|info)\b\S*",
-    re.I,
+_TAG = re.compile(r"<[^<>]*>")
+_CHUNK = re.compile(r"\S+")
+_ADDRESS = re.compile(
+    r"://|www\.|\w@\w|^@\w|\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|com|org|net|html?|php|info)\b", re.IGNORECASE
 )
 _ROUGH = re.compile(r"[^\W\d_]+")
 rough_words = _ROUGH.findall  # enough to see that a caption holds no word of a lexicon
@@ -70,7 +72,9 @@ def blocked(tokens: Tokens) -> dict[int, str]:
     text = tokens.text
     if _BLOCKS.search(text) is None:
         return {}
-    ranges = [(match.start(), match.end(), "markup") for match in _MARKUP.finditer(text)]
+    ranges = [(match.start(), match.end(), "markup") for match in _TAG.finditer(text)]
+    if _ADDRESS.search(text):
+        ranges += [(m.start(), m.end(), "markup") for m in _CHUNK.finditer(text) if _ADDRESS.search(m[0])]
     whole = text.strip()
     for match in _QUOTED.finditer(text):
         if match[0] != whole:  # a caption that is quoted as a whole is a habit of table files
@@ -78,4 +82,8 @@ def blocked(tokens: Tokens) -> dict[int, str]:
     if not ranges:
         return {}
     starts = tokens.starts()
-    return {index: why for start, end, why in ranges for index, at in enumerate(starts) if start <= at < end}
+    return {
+        index: why
+        for start, end, why in ranges
+        for index in range(bisect_left(starts, start), bisect_left(starts, end))
+    }
