@@ -227,8 +227,8 @@ def _frame(m: Measured, goal: Target, plan: Resampling, notes: tuple[str, ...]) 
     bounds, distance_bounds = _bounds(m)
     return Representation(
         shares.labels, shares.prompts, goal.describe(), _target_shares(m), _frozen(estimates), _frozen(by_prompt),
-        _frozen(mean_shares), _frozen(mean), _frozen(worst), _frozen(over), _frozen(worst_prompt), _unlabelled(shares, level), bounds,
-        distance_bounds, f"images within prompts, {plan.draws} draws", (*notes, *_notes(shares)),
+        _frozen(mean_shares), _frozen(mean), _frozen(worst), _frozen(over), _frozen(worst_prompt),
+        _unlabelled(shares, level), bounds, distance_bounds, f"images within prompts, {plan.draws} draws", (*notes, *_notes(shares)),
     )  # fmt: skip
 
 
@@ -393,8 +393,8 @@ def _difference(
     over |= {f"share: {label}": over_units(moved[:, a], plan) for a, label in labels}
     return Representation(
         first.labels, first.prompts, goal.describe(), _target_shares(before), _frozen(shares), _frozen(by_prompt),
-        _frozen(mean_shares), _frozen(mean), _frozen(worst), _frozen(over), _frozen({}), _frozen({}), _frozen({}), _frozen({}),
-        f"paired images within prompts, {plan.draws} draws", frames[0].notes,
+        _frozen(mean_shares), _frozen(mean), _frozen(worst), _frozen(over), _frozen({}),
+        _frozen({}), _frozen({}), _frozen({}), f"paired images within prompts, {plan.draws} draws", frames[0].notes,
     )  # fmt: skip
 
 
