@@ -228,7 +228,8 @@ def _frame(m: Measured, goal: Target, plan: Resampling, notes: tuple[str, ...]) 
     return Representation(
         shares.labels, shares.prompts, goal.describe(), _target_shares(m), _frozen(estimates), _frozen(by_prompt),
         _frozen(mean_shares), _frozen(mean), _frozen(worst), _frozen(over), _frozen(worst_prompt),
-        _unlabelled(shares, level), bounds, distance_bounds, f"images within prompts, {plan.draws} draws", (*notes, *_notes(shares)),
+        _unlabelled(shares, level), bounds, distance_bounds, f"images within prompts, {plan.draws} draws",
+        (*notes, *_notes(shares)),
     )  # fmt: skip
 
 
