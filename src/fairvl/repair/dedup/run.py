@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from ...sources.datasets import load_dataset
 from ...sources.store import EmbeddingStore
 from ...sources.store.write import write_array
 from . import stages
+from .against import KeptSet, spread_kept
 from .audit import audit_keep
 from .checks import SAMPLE, Tally, border_recall, duplicates_of, example_rows, with_thumbnails
 from .concepts import Concepts
@@ -39,7 +41,8 @@ ROWS_PER_PART = 100_000
 FIT_BYTES = 2**29  # float32 rows of the fit
 ROWS_PER_BUCKET = 20_000
 MOST_BUCKETS = 512
-SEARCHED_ROWS = 200_000  # sizes are searched on whole buckets of about this many rows
+SEARCHED_ROWS = 100_000  # sizes are searched on whole buckets of about this many rows
+PILOT_ROWS = 50_000
 ATTEMPTS = 4
 
 
@@ -60,6 +63,7 @@ def dedup(
     ledger: str = "cluster",
     labels: Mapping[str, Any] | None = None,
     thumbnails: Any = None,
+    against: Any = None,
     kind: str = "image",
     clusters: int | None = None,
     memory: float | None = None,
@@ -102,6 +106,10 @@ def dedup(
         What the audit looks at beside `concepts`.
     thumbnails : Dataset or its name, optional
         Where the pictures of the store lie; the example pairs of the audit then carry small ones.
+    against : store, or (store, folder or ``keep.parquet`` of its run), optional
+        What is kept already. Rows of `store` that duplicate a kept row of it (in its cluster) are dropped with that
+        row as witness; the rest is decided as ever, so that no kept row, old or new, has a kept duplicate. Needs
+        `threshold`; the clusters are those of the earlier run where it is given.
     clusters : int, optional
         Number of clusters; default `number_of_clusters` for the budgets `memory` (bytes) and `seconds`, without them
         the square root of half the rows, where assigning and comparing cost the same.
@@ -138,7 +146,13 @@ def dedup(
         store, policy=policy, concepts=concepts, relevant=relevant, target=target, quality=quality, encoder=encoder,
         gate=gate, temperature=temperature, kind=kind,
     )  # fmt: skip
-    inputs, known = given.arrays, given.concepts
+    inputs, known = dict(given.arrays), given.concepts
+    beside = None if against is None else KeptSet.open(against)
+    if beside is not None:
+        if threshold is None:
+            raise InputError("against= needs threshold=, that of the kept set's own run; keep= would cut across both.")
+        inputs["kept_rows"] = beside.rows
+        centroids = centroids if centroids is not None else beside.centroids
     dim = (store.image_vectors if kind == "image" else store.text_vectors).dim
     k = min(n, clusters or number_of_clusters(n, dim, memory=memory, seconds=seconds))
     number = buckets or max(1, min(k, MOST_BUCKETS, math.ceil(n / ROWS_PER_BUCKET)))
@@ -149,12 +163,14 @@ def dedup(
         "block": block, "policy": policy, "ledger": ledger, "options": dict(options),
         "concepts": known is not None, "target": [] if known is None else known.target.tolist(),
         "strata": None if known is None or known.strata is None else known.strata.plain(),
+        "against": None if beside is None else str(beside.store.folder),
     }  # fmt: skip
     rounds(ledger, number)
-    config = {name: value for name, value in settings.items() if name not in ("store", "out")}
+    config = {name: value for name, value in settings.items() if name not in ("store", "out", "against")}
     settings["notes"] = {"concepts_note": given.note} if given.note else {}
     config |= {
-        "fingerprint": store.fingerprint, "rows_per_part": rows_per_part, "keep": keep, "threshold": threshold,
+        "fingerprint": store.fingerprint, "against": None if beside is None else beside.store.fingerprint,
+        "rows_per_part": rows_per_part, "keep": keep, "threshold": threshold,
         "inputs": {name: fingerprint(np.ascontiguousarray(value).tobytes()) for name, value in inputs.items()},
         "centroids": None if centroids is None else fingerprint(Path(centroids).read_bytes()),
     }  # fmt: skip
@@ -167,10 +183,17 @@ def dedup(
     edges = [*range(0, n, rows_per_part), n]
     parts = [{"part": i, "rows": [a, b]} for i, (a, b) in enumerate(pairwise(edges))]
     settings["offsets"] = np.array([facts["offsets"] for facts in run("parts", parts, stages.partition)])
+    if beside is not None:
+        edges = [*range(0, len(beside.rows), rows_per_part), len(beside.rows)]
+        parts = [{"part": i, "kept": [a, b]} for i, (a, b) in enumerate(pairwise(edges))]
+        settings["two_levels"] = len(np.load(out / "centroids.npy", mmap_mode="r")) >= stages.TWO_LEVELS_FROM
+        settings["kept_offsets"] = [list(facts["offsets"]) for facts in run("kept", parts, spread_kept)]
     level = _compare(out, settings, run, keep, threshold, n)
     settings["level"] = level
     chosen = _choose(out, settings, run)
     result = _gathered(out, settings, n, chosen, keep, known, store)
+    if beside is not None:
+        result = replace(result, others=beside.store.table(["id"]).column("id"))
     more = _checked(out, settings, store, result, thumbnails)
     name = store.folder.name
     findings = audit_keep(result, labels={**given.labels, **(labels or {})}, more=more, dataset=name, seed=seed)
@@ -210,7 +233,7 @@ def _checked(out: Path, settings: dict[str, Any], store: EmbeddingStore, keep: K
         bucket = stages.read_bucket(out, settings["offsets"], number)
         if len(bucket.rows):
             lists = stages.read_lists(out, settings, number, bucket)
-            tally.add(keep.kept[bucket.rows], lists, keep.threshold, bucket.rows)
+            tally.add(keep.kept[bucket.rows], lists, keep.threshold, bucket.rows, keep.witness[bucket.rows] < -1)
             codes[bucket.rows], within[bucket.rows] = bucket.clusters, duplicates_of(lists, keep.threshold)
     rows = tally.findings(0.95, ids)
     if settings["k"] > 1:
@@ -276,7 +299,7 @@ def _bucket_specs(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _pilot(out: Path, settings: Mapping[str, Any], share: float) -> float:
     """A cosine at which the published rule keeps about `share`, from whole buckets, rounded down."""
-    largest = [_largest_earlier(out, settings, bucket) for bucket in _searched_buckets(settings)]
+    largest = [_largest_earlier(out, settings, bucket) for bucket in _searched_buckets(settings, PILOT_ROWS)]
     values = np.sort(np.concatenate(largest))
     level = float(values[min(len(values) - 1, int(share * len(values)))])
     return max(0.0, min(0.999, math.floor(level * 1000 - 1) / 1000))
@@ -303,9 +326,9 @@ def _largest_earlier(out: Path, settings: Mapping[str, Any], number: int) -> NDA
     return result
 
 
-def _searched_buckets(settings: Mapping[str, Any]) -> list[int]:
+def _searched_buckets(settings: Mapping[str, Any], rows: int = SEARCHED_ROWS) -> list[int]:
     sizes = np.diff(np.array(settings["offsets"]), axis=1).sum(axis=0)
-    most = int(np.searchsorted(np.cumsum(sizes), SEARCHED_ROWS) + 1)
+    most = int(np.searchsorted(np.cumsum(sizes), rows) + 1)
     return [b for b in range(min(most, len(sizes))) if sizes[b]]
 
 
