@@ -528,6 +528,7 @@ def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allo
         "fairvl dedup store --keep 0.5 --concepts gender -o pruned",
         "fairvl dedup store --keep 0.5 --concepts zero-shot-gender,zero-shot-age_group --encoder NAME -o pruned",
         "fairvl dedup store --keep 0.5 --policy semdedup -o published",
+        "fairvl dedup new --threshold 0.9 --against store --kept pruned -o pruned-new",
         "fairvl dedup store --threshold 0.95 --policy quality --quality aesthetic -o pruned",
     )
 )
@@ -548,6 +549,8 @@ def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allo
 @click.option("--quality", help="Column that --policy quality ranks by, higher is better.")
 @click.option("--labels", help="Columns that the audit looks at beside --concepts, comma-separated.")
 @click.option("--thumbnails", help="Dataset of the pictures: example pairs in the audit then show them.")
+@click.option("--against", type=click.Path(path_type=Path), help="A store that is kept already; needs --threshold.")
+@click.option("--kept", type=click.Path(path_type=Path), help="Keep list, or folder of the run, of --against.")
 @click.option("--ledger", default="cluster", show_default=True, help="cluster, rounds(n) or global.")
 @click.option("--clusters", type=click.IntRange(1), default=None, help="Number of clusters.  [default: by cost]")
 @click.option("--centroids", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Centroids (.npy).")
@@ -560,8 +563,8 @@ def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allo
 @_json
 def dedup(
     store: Path, keep: float | None, threshold: float | None, policy: str, concepts: str | None, encoder: str | None,
-    gate: str, target: str, quality: str | None, labels: str | None, thumbnails: str | None, ledger: str,
-    clusters: int | None, centroids: Path | None,
+    gate: str, target: str, quality: str | None, labels: str | None, thumbnails: str | None,
+    against: Path | None, kept: Path | None, ledger: str, clusters: int | None, centroids: Path | None,
     buckets: int | None, kind: str, engine: str, workers: int, out: Path, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Drop semantic duplicates of STORE and say what that did to every group; killed, the same command goes on."""
@@ -574,6 +577,7 @@ def dedup(
         result = run(
             opened, out, keep=keep, threshold=threshold, policy=policy, concepts=concepts, encoder=encoder,
             gate=None if gate == "none" else gate, thumbnails=thumbnails, target=_target(target), quality=quality,
+            against=(against, kept) if against is not None and kept is not None else against,
             labels={name: opened.columns(name).tolist() for name in names}, ledger=ledger, kind=kind,
             clusters=clusters, centroids=centroids, buckets=buckets, engine=engine, workers=workers, seed=seed,
         )  # fmt: skip
