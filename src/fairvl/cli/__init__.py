@@ -647,49 +647,6 @@ def captions(
 
 
 @main.command(
-    epilog=_example(
-        "fairvl captions 'parquet:coco.parquet?id=sentence_id' --image image_id -o neutral",
-        "fairvl captions 'webdataset:{00000..00099}.tar' --engine shard:0/8 -o neutral",
-        "fairvl captions captions.csv --mask '[MASK]' -o masked",
-    )
-)
-@click.argument("dataset")
-@click.option("--lexicon", default="gender-en", show_default=True, help="gender-en, race-en, age-en, or a .toml file.")
-@click.option("--mask", "masked", metavar="TOKEN", help="Write this token instead of neutral words.")
-@click.option("--image", help="Column that names the image of a caption: several captions then give its group.")
-@click.option("--agreeing", type=click.IntRange(1), default=3, show_default=True, help="Captions that decide a group.")
-@click.option("--label", help="Column of a group label: captions shifted by one against it are refused.")
-@click.option("--id", "id_column", help="Column of ids in a table file.  [default: id]")
-@click.option("--caption", "caption_column", help="Column of captions in a table file.  [default: caption]")
-@click.option("--rows-per-shard", type=click.IntRange(1), default=50_000, show_default=True, help="Captions per shard.")
-@click.option("--sample", type=click.IntRange(0), default=100, show_default=True, help="Changes in sample.tsv.")
-@click.option("--engine", default="local", show_default=True, help="local, shard:i/n or ray (ray?cpus=2).")
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes; 0 is this one.")
-@click.option("-o", "--out", type=_folder, required=True, help="Folder of captions, changes and summary.")
-@_seed
-@_json
-def captions(
-    dataset: str, lexicon: str, masked: str | None, image: str | None, agreeing: int, label: str | None,
-    id_column: str | None, caption_column: str | None, rows_per_shard: int, sample: int, engine: str, workers: int,
-    out: Path, seed: int, as_json: bool,
-) -> None:  # fmt: skip
-    """Rewrite the captions of DATASET in neutral words and say what changed; killed, the same command goes on."""
-    from ..repair.captions import captions as run
-
-    try:
-        result = run(
-            dataset, out, lexicon=lexicon, masked=masked, image=image, agreeing=agreeing, label=label, id=id_column,
-            caption=caption_column, rows_per_shard=rows_per_shard, sample=sample, engine=engine, workers=workers,
-            seed=seed,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        _fail(f"interrupted; {out} keeps what is done, and the same command goes on from there.", INTERRUPTED)
-    if as_json:
-        click.echo(json.dumps(result.summary, ensure_ascii=False))
-    click.echo(f"{result.describe()}; see {out}", err=True)
-
-
-@main.command(
     epilog=_example("fairvl report audit/findings.json -o report.html", "fairvl report a.json b.json -o compare.html")
 )
 @click.argument("findings", nargs=-1, required=True, type=click.Path(path_type=Path))
