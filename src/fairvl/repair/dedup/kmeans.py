@@ -20,6 +20,7 @@ from ...arrays import blocks
 from ...errors import InputError
 from ...stats.rates import wilson
 from .bound import product_error
+from .devices import nearest_two
 from .rows import Floats, Ints, Rows, dots, prepared, representatives
 
 BLOCK = 8192
@@ -117,6 +118,7 @@ def spherical_kmeans(
     sample: int | None = None,
     iterations: int = 20,
     seed: int = 0,
+    backend: str = "numpy",
 ) -> Clustering:
     """Centroids of `k` clusters by cosine.
 
@@ -132,6 +134,8 @@ def spherical_kmeans(
         Rows to look at, those with the least hashes; default 256 per cluster.
     iterations : int
         At most; the fit stops when no row moves.
+    backend
+        As in `assign`: the centroids are the same.
 
     Raises
     ------
@@ -157,10 +161,12 @@ def spherical_kmeans(
         raise InputError(f"{len(keys)} ids, {len(np.unique(keys))} different; expected one unique id per row, {n}.")
     size = min(n, PER_CENTROID * k if sample is None else max(sample, k))
     order = np.argsort(keys)[:size]
-    return fit_ordered(np.asarray(rows[order], dtype=np.float32), k, iterations=iterations)
+    return fit_ordered(np.asarray(rows[order], dtype=np.float32), k, iterations=iterations, backend=backend)
 
 
-def fit_ordered(rows: NDArray[np.float32], k: int, *, iterations: int = 20, two_levels: bool = False) -> Clustering:
+def fit_ordered(
+    rows: NDArray[np.float32], k: int, *, iterations: int = 20, two_levels: bool = False, backend: str = "numpy"
+) -> Clustering:
     """The fit on unit rows in an order that means nothing; the first `k` different ones are where it starts.
 
     With `two_levels` rows look for their centroid in the nearest groups of centroids only, made anew every time.
@@ -171,7 +177,7 @@ def fit_ordered(rows: NDArray[np.float32], k: int, *, iterations: int = 20, two_
     reseeded = 0
     codes: Ints | None = None
     for _ in range(iterations):
-        new = TwoLevel.of(centroids).assign(rows) if two_levels else assign(rows, centroids)
+        new = TwoLevel.of(centroids).assign(rows) if two_levels else assign(rows, centroids, backend=backend)
         history.append(float(new.similarity.mean()))
         if codes is not None and np.array_equal(codes, new.clusters):
             break
@@ -181,25 +187,42 @@ def fit_ordered(rows: NDArray[np.float32], k: int, *, iterations: int = 20, two_
     return Clustering(centroids, tuple(history), reseeded, len(rows))
 
 
-def assign(vectors: Rows | ArrayLike, centroids: ArrayLike, *, block: int = BLOCK) -> Assignment:
+def assign(
+    vectors: Rows | ArrayLike, centroids: ArrayLike, *, block: int = BLOCK, backend: str = "numpy"
+) -> Assignment:
     """Nearest centroid of every unit row, and the float64 cosine with it.
 
     Parameters
     ----------
     vectors : (n, d) array of unit rows
     centroids : (k, d) array of unit rows, from anywhere
+    backend : "numpy", "faiss", "torch" or "torch:DEVICE"
+        What makes the products; the clusters are the same.
     """
     rows, centres = np.asarray(vectors), np.asarray(centroids, dtype=np.float32)
     if rows.ndim != 2 or centres.ndim != 2 or rows.shape[1] != centres.shape[1] or not len(centres):
         raise InputError(f"rows of shape {rows.shape}, centroids of shape {centres.shape}; expected the same width.")
     codes = np.empty(len(rows), np.int64)
     step = max(1, min(block, 2**24 // len(centres)))
-    buffer = np.empty((min(step, len(rows)), len(centres)), np.float32)
+    search = None if backend == "numpy" else nearest_two(backend)
+    buffer = np.empty((min(step, len(rows)) if search is None else 0, len(centres)), np.float32)
     for part in blocks(len(rows), step):
         mine = rows[part]
+        if search is not None:
+            codes[part] = _settled(mine, *search(np.ascontiguousarray(mine, dtype=np.float32), centres), centres)
+            continue
         product = np.matmul(np.asarray(mine, dtype=np.float32), centres.T, out=buffer[: len(mine)])
         codes[part] = _nearest(mine, product, centres)
     return Assignment(codes, dots(rows, np.arange(len(rows)), codes, centres))
+
+
+def _settled(rows: Rows, best: Ints, gap: NDArray[np.float32], centres: NDArray[np.float32]) -> Ints:
+    """Nearest centroids as another library sees them; rows that it cannot be sure of are decided here."""
+    unsure = np.flatnonzero(~(gap > 2 * product_error(rows.shape[1])))
+    if len(unsure):
+        best = best.copy()
+        best[unsure] = assign(rows[unsure], centres).clusters
+    return best
 
 
 def _nearest(rows: Rows, product: NDArray[np.float32], centres: NDArray[np.float32]) -> Ints:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InputError
 from .bound import FEW_AXES, principal_axes
+from .devices import close_pairs_on
 from .pairs import BLOCK, Filter, close_pairs, decided, guard_band
 from .rows import Ints, Rows, float32_rows, prepared, representatives, tie_order
 
@@ -113,6 +114,8 @@ def neighbours(
     axes: NDArray[np.float32] | None = None,
     block: int = BLOCK,
     max_pairs: int = MAX_PAIRS,
+    device: str | None = None,
+    precision: str = "auto",
 ) -> Neighbours:
     """All pairs of rows with cosine strictly above `threshold`, within clusters.
 
@@ -143,6 +146,11 @@ def neighbours(
         Rows per tile.
     max_pairs : int
         More pairs than this are refused instead of filling the memory.
+    device : str, optional
+        Make the products with torch there: "cpu", "cuda", ... Default: numpy, with the lossless filter. The pairs are
+        the same.
+    precision : "auto", "float32", "bfloat16" or "float16"
+        With `device`: in what its first product is made; a pair that this could lose is checked in float32.
 
     Raises
     ------
@@ -166,12 +174,17 @@ def neighbours(
     parts: list[tuple[Ints, Ints, NDArray[np.float32]]] = []
     count = 0
     members = list(_members(codes, representative)) if threshold < 1 else []
-    if axes is None and filter == "auto" and len(members) > 1 and n >= 4000:
+    if device is None and axes is None and filter == "auto" and len(members) > 1 and n >= 4000:
         axes = principal_axes(rows, FEW_AXES)
     for mine in members:
         whole = len(mine) == n
         local = float32_rows(rows if whole else rows[mine])
-        for found in close_pairs(local, threshold, guard, block=block, filtering=filter, axes=axes):
+        close = (
+            close_pairs(local, threshold, guard, block=block, filtering=filter, axes=axes)
+            if device is None
+            else close_pairs_on(device, local, threshold, guard, block=block, precision=precision)
+        )
+        for found in close:
             first, second, similarity = decided(found, threshold, guard, truth, None if whole else mine)
             parts.append((mine[first], mine[second], similarity))
             count += len(first)
