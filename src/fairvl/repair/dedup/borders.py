@@ -91,7 +91,7 @@ def border_pairs(
     >>> found.first.tolist(), found.second.tolist()
     ([1], [2])
     """
-    whole = _whole(vectors)
+    whole: NDArray[Any] | None = _whole(vectors)
     centres = np.asarray(centroids, dtype=np.float32)
     n, dim = (len(vectors), int(vectors.dim)) if whole is None else whole.shape
     codes = cluster_codes(getattr(clusters, "clusters", clusters), n)
@@ -105,7 +105,7 @@ def border_pairs(
     def read(some: Ints) -> NDArray[Any]:
         if whole is not None:
             return whole[some]
-        rows = prepared(vectors.read(some))[0]
+        rows: NDArray[Any] = prepared(vectors.read(some))[0]
         for mapped in vectors.shards:  # pages once read count as memory of the process until they are given back
             if isinstance(mapped, np.memmap) and mapped._mmap is not None:  # type: ignore[attr-defined]
                 mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]

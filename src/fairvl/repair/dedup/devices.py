@@ -6,6 +6,7 @@ the same float64 product as everywhere, so results do not depend on the library 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ def precision_slack(dim: int, precision: str) -> float:
     Rows are rounded, products summed in float32, the sum rounded.
     """
     unit, least = PRECISIONS[precision]
-    rounding = 2 * unit + unit * unit + 2 * least * dim**0.5
+    rounding: float = 2 * unit + unit * unit + 2 * least * math.sqrt(dim)
     total = (rounding + product_error(dim)) * LENGTH**2
     return total + unit * (LENGTH**2 + total) + least
 
