@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,19 @@ def realdata(request: pytest.FixtureRequest) -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip(f"{MISSING}: FAIRVL_REALDATA names no folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The module that builds small text-to-image pipelines of the real classes; see `tiny_pipelines.py`."""
+    pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
+    spec = importlib.util.spec_from_file_location("tiny_pipelines", Path(__file__).with_name("tiny_pipelines.py"))
+    module = importlib.util.module_from_spec(spec)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what diffusers says while it is imported
+        spec.loader.exec_module(module)
+        module.tiny_pipeline()
+    return module
 
 
 @pytest.hookimpl(wrapper=True)

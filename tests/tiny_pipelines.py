@@ -15,21 +15,16 @@ FAMILIES = ("stable-diffusion", "xl", "sd3", "flux")
 @cache
 def clip_tokenizer(pad="<|endoftext|>"):
     """Every word of WORDS is one token; `pad` may differ from the end of the text, as in Stable Diffusion XL."""
-    from transformers import CLIPTokenizer
+    from transformers import AddedToken, CLIPTokenizer
 
     vocab = {"<|startoftext|>": 0, "<|endoftext|>": 1, "!": 2}
     letters = sorted({letter for word in WORDS for letter in word})
     for token in (*letters, *(letter + "</w>" for letter in letters)):
         vocab[token] = len(vocab)
-    merges = []
-    for word in WORDS:
-        left, *rest = [*word[:-1], word[-1] + "</w>"]
-        for part in rest:
-            if (left, part) not in merges:
-                merges.append((left, part))
-            left += part
-            vocab.setdefault(left, len(vocab))
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=WINDOW, pad_token=pad)
+    tokenizer = CLIPTokenizer(vocab=vocab, merges=[], model_max_length=WINDOW, pad_token=pad)
+    tokenizer.add_tokens([AddedToken(word, single_word=True) for word in WORDS])
+    assert all(len(tokenizer(word).input_ids) == 3 for word in WORDS)
+    return tokenizer
 
 
 @cache

@@ -183,13 +183,15 @@ def _dtype_option(diffusers: Any) -> str:
 
 @contextmanager
 def _quiet(diffusers: Any) -> Iterator[None]:
-    """No progress bars where nobody looks."""
+    """No progress bars where nobody looks, and no word about what the libraries deprecate among themselves."""
     settings = [diffusers.utils.logging, need("transformers", "diffusion").utils.logging]
     shown = [one for one in settings if one.is_progress_bar_enabled()]
     for one in () if sys.stderr.isatty() else shown:
         one.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         for one in shown:
             one.enable_progress_bar()
@@ -220,9 +222,8 @@ def _size(pipeline: Any, size: tuple[int, int] | None) -> tuple[int, int]:
     if size is not None:
         return size
     denoiser = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    sample = getattr(pipeline, "default_sample_size", None) or getattr(
-        getattr(denoiser, "config", None), "sample_size", 64
-    )
-    height, width = (sample, sample) if isinstance(sample, int) else tuple(sample)
+    own: Any = getattr(getattr(denoiser, "config", None), "sample_size", 64)
+    sample: Any = getattr(pipeline, "default_sample_size", None) or own
+    sides = [sample, sample] if isinstance(sample, int) else list(sample)
     factor = int(getattr(pipeline, "vae_scale_factor", 8))
-    return int(height) * factor, int(width) * factor
+    return int(sides[0]) * factor, int(sides[1]) * factor
