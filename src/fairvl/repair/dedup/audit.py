@@ -88,10 +88,9 @@ def witnesses(keep: KeepList) -> dict[str, list[Any]]:
     """For every dropped row its id, the id of its witness (None without one), the similarity and the reason."""
     ids = np.arange(len(keep)).astype(object) if keep.ids is None else np.asarray(keep.ids, dtype=object)
     dropped = np.flatnonzero(~keep.kept)
-    witness = keep.witness[dropped]
     return {
         "id": ids[dropped].tolist(),
-        "witness": [None if w < 0 else ids[w] for w in witness.tolist()],
+        "witness": [keep.witness_name(row) for row in dropped.tolist()],
         "similarity": [None if math.isnan(s) else s for s in keep.similarity[dropped].tolist()],
         "reason": keep.reason[dropped].tolist(),
     }

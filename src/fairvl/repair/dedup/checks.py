@@ -36,9 +36,13 @@ class Tally:
     orphans: int = 0
     groups: list[tuple[int, int, int]] = field(default_factory=list)  # rows, rows kept, least row number
 
-    def add(self, kept: NDArray[np.bool_], lists: Neighbours, threshold: float, rows: Ints | None = None) -> None:
-        """Count one bucket, whose rows have the numbers `rows`."""
+    def add(
+        self, kept: NDArray[np.bool_], lists: Neighbours, threshold: float, rows: Ints | None = None,
+        covered: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
+        """Count one bucket, whose rows have the numbers `rows`; a kept set elsewhere stands for those `covered`."""
         doubles, orphans = promises(kept, lists, threshold)
+        orphans = orphans if covered is None else orphans[~covered[orphans]]
         self.kept, self.dropped = self.kept + int(kept.sum()), self.dropped + int((~kept).sum())
         self.doubles, self.orphans = self.doubles + len(doubles), self.orphans + len(orphans)
         part = groups_of(graph_of(lists, threshold))
@@ -60,7 +64,11 @@ class Tally:
             Finding("largest_duplicate_group", float(largest), "rows", n, note=PAIR_NOTE),
         ]
         for place, (size, stay, first) in enumerate(self.groups, 1):
-            extra = {"rank": place, "kept_rows": stay, "example": str(first if ids is None else ids[first])}
+            extra: dict[str, str | int] = {
+                "rank": place,
+                "kept_rows": stay,
+                "example": str(first if ids is None else ids[first]),
+            }
             rows.append(Finding("duplicate_group", float(size), "rows", n, note=PAIR_NOTE, extra=extra))
         return rows
 

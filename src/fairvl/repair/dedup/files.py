@@ -23,7 +23,8 @@ def write_keep(path: Path | str, keep: KeepList) -> Path:
     import pyarrow.parquet as pq
 
     path = Path(path)
-    ids = _ids(keep)
+    ids = _ids(keep.ids, len(keep))
+    others = None if keep.others is None else _ids(keep.others, len(keep.others))
     schema = pa.schema([
         ("id", pa.string()), ("kept", pa.bool_()), ("witness", pa.string()), ("similarity", pa.float64()),
         ("reason", pa.dictionary(pa.int8(), pa.string())),
@@ -33,17 +34,11 @@ def write_keep(path: Path | str, keep: KeepList) -> Path:
     def write(file: Any) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for part in blocks(len(keep), _ROWS):
-                witness = keep.witness[part]
-                named = ids.take(pa.array(np.where(witness < 0, 0, witness)))
-                named = pa.chunked_array([named]) if isinstance(named, pa.Array) else named
                 mine = ids.slice(part.start, part.stop - part.start)
                 columns = [
                     mine,
                     pa.array(keep.kept[part]),
-                    pa.array(
-                        [None if w < 0 else v for w, v in zip(witness.tolist(), named.to_pylist(), strict=True)],
-                        pa.string(),
-                    ),
+                    _names(keep.witness[part], ids, others),
                     pa.array(keep.similarity[part], from_pandas=True),
                     pa.DictionaryArray.from_arrays(pa.array(keep.reasons[part]), pa.array(REASONS)),
                 ]
@@ -69,7 +64,7 @@ def read_kept(path: Path | str) -> list[str]:
 
 def write_subset(path: Path | str, keep: KeepList) -> Path | None:
     """Write DataComp's subset file of the kept ids, or nothing (None) when they are not 128-bit hex uids."""
-    ids = _ids(keep)
+    ids = _ids(keep.ids, len(keep))
     kept = ids.filter(_mask(keep.kept))
     try:
         uids = subset(kept.to_pylist())
@@ -93,14 +88,28 @@ def subset(ids: list[str]) -> np.ndarray:
     return np.sort(np.array([(int(i[:16], 16), int(i[16:], 16)) for i in ids], np.dtype("u8,u8")))
 
 
-def _ids(keep: KeepList) -> Any:
+def _names(witness: np.ndarray, ids: Any, others: Any) -> Any:
+    """Ids of witnesses, null without one; those below -1 are rows of the kept set."""
     import pyarrow as pa
 
-    if keep.ids is None:
-        return pa.array([str(row) for row in range(len(keep))], pa.string())
-    if isinstance(keep.ids, (pa.Array, pa.ChunkedArray)):
-        return keep.ids.cast(pa.string())
-    return pa.array([str(name) for name in keep.ids], pa.string())
+    names: list[str | None] = [None] * len(witness)
+    for mine, source in ((witness >= 0, ids), (witness < -1, others)):
+        places = np.flatnonzero(mine)
+        if len(places):
+            rows = witness[places] if source is ids else -2 - witness[places]
+            for place, name in zip(places.tolist(), source.take(pa.array(rows)).to_pylist(), strict=True):
+                names[place] = name
+    return pa.array(names, pa.string())
+
+
+def _ids(ids: Any, n: int) -> Any:
+    import pyarrow as pa
+
+    if ids is None:
+        return pa.array([str(row) for row in range(n)], pa.string())
+    if isinstance(ids, (pa.Array, pa.ChunkedArray)):
+        return ids.cast(pa.string())
+    return pa.array([str(name) for name in ids], pa.string())
 
 
 def _mask(kept: np.ndarray) -> Any:

@@ -46,6 +46,7 @@ def given_inputs(
     labels: dict[str, Any] = {}
     note = ""
     known = None
+    values: Any
     if policy == "fairdedup" and concepts is None:
         raise InputError("policy='fairdedup' needs concepts, a column of the store or an array [n, p].")
     if encoder is not None and concepts is None:
@@ -55,7 +56,8 @@ def given_inputs(
         if encoder is not None:
             banks = names if names is not None else [concepts]
             found = bank_concepts(store, banks, encoder, gate=gate, kind=kind, temperature=temperature)
-            values, labels, note = found.concepts, dict(found.attributes), found.note
+            values = found.concepts
+            labels, note = dict(found.attributes), found.note
         elif names is not None:
             columns = {name: store.columns(name).tolist() for name in names}
             labels = dict(columns)

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from .ledger import Ledger
 from .rows import Floats, Ints
 
-REASONS = ("unique", "chosen", "duplicate", "exact duplicate", "trimmed to size", "refilled to size")
-UNIQUE, CHOSEN, DUPLICATE, EXACT, TRIMMED, REFILLED = range(len(REASONS))
+REASONS = (
+    "unique", "chosen", "duplicate", "exact duplicate", "trimmed to size", "refilled to size",
+    "duplicate of the kept set",
+)  # fmt: skip
+UNIQUE, CHOSEN, DUPLICATE, EXACT, TRIMMED, REFILLED, COVERED = range(len(REASONS))
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class KeepList:
     kept : bool [n]
     witness : int64 [n]
         Of a dropped row the row that it duplicates, -1 of a kept row or one trimmed to size. Under ``semdedup`` the
-        witness itself may have been dropped; under the other policies it is kept.
+        witness itself may have been dropped; under the other policies it is kept. ``-2 - r`` names row r of the kept
+        set that a run was held against, whose ids are `others`.
     similarity : float64 [n]
         Cosine with the witness, NaN without one.
     reasons : int8 [n]
@@ -51,6 +55,7 @@ class KeepList:
     ledger: Ledger | None = None
     ids: Any = field(default=None, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    others: Any = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -64,6 +69,16 @@ class KeepList:
     def reached(self) -> float:
         """Share of rows that is kept."""
         return float(self.kept.mean()) if len(self.kept) else 0.0
+
+    def witness_name(self, row: int) -> Any:
+        """Id of the witness of a row (a number where there are no ids), None without one."""
+        w = int(self.witness[row])
+        if w == -1:
+            return None
+        names, place = (self.ids, w) if w >= 0 else (self.others, -2 - w)
+        if names is None:
+            return place
+        return str(names[place].as_py()) if hasattr(names[place], "as_py") else names[place]
 
     @property
     def kept_ids(self) -> tuple[Any, ...]:

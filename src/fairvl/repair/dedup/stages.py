@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import StoreError
 from ...sources.store import EmbeddingStore, VectorView
+from .against import covered, decide_beside, read_kept_bucket
 from .bound import principal_axes
 from .concepts import Concepts, Strata
 from .kmeans import TwoLevel, assign, fit_ordered, id_keys
@@ -152,9 +153,14 @@ def choose(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
     if len(bucket.rows):
         lists = read_lists(out, settings, spec["bucket"], bucket)
         plan = bucket_plan(out, settings, bucket, start)
-        chosen = decide(lists, plan, settings["level"])
+        if settings["against"] is None:
+            chosen = decide(lists, plan, settings["level"])
+        else:
+            beside = read_kept_bucket(out, settings["kept_offsets"], spec["bucket"])
+            found = covered(bucket.vectors, bucket.clusters, beside, settings["level"])
+            chosen = decide_beside(lists, plan, settings["level"], *found)
         kept, similarity, reasons = chosen.kept, chosen.similarity, chosen.reasons
-        witness = np.where(kept, -1, bucket.rows[chosen.witness])
+        witness = np.where(chosen.witness < 0, chosen.witness, bucket.rows[np.maximum(chosen.witness, 0)])
         facts["kept"] = int(kept.sum())
         if plan.concepts is not None:
             facts["ledger"] = plan.concepts.ledger(kept).plain()
