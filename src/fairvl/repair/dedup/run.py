@@ -276,25 +276,33 @@ def _compare(
         settings |= {"threshold": float(threshold), "lists": "neighbours"}
         run("neighbours", _bucket_specs(settings), stages.compare)
         return float(threshold)
-    margin = 0.02 if settings["policy"] == "semdedup" else 0.1
+    whole = settings["policy"] == "semdedup"  # its size is a quantile over all rows, that of others a search on some
+    some = None if whole else _searched_buckets(settings)
+    margin = 0.02 if whole else 0.04
     for attempt in range(ATTEMPTS):
         # Below the size asked for by a margin: policies differ, and the quantile comes from a sample of buckets.
         wanted = max(0.0, keep - margin * 2**attempt) if attempt < ATTEMPTS - 1 else 0.0
         least = _pilot(out, settings, wanted)
-        settings |= {"threshold": least, "lists": f"neighbours-{attempt}" if attempt else "neighbours"}
-        run(settings["lists"], _bucket_specs(settings), stages.compare)
+        name = "neighbours" if whole else "sizes"
+        settings |= {"threshold": least, "lists": f"{name}-{attempt}" if attempt else name}
+        run(settings["lists"], _bucket_specs(settings, some), stages.compare)
         try:
-            return _searched(out, settings, keep, n)
+            level = _searched(out, settings, keep, n)
         except InputError:
             if wanted == 0.0:
                 raise
+            continue
+        if not whole:
+            settings |= {"threshold": level, "lists": "neighbours"}
+            run("neighbours", _bucket_specs(settings), stages.compare)
+        return level
     raise AssertionError("the last attempt returns or raises")
 
 
-def _bucket_specs(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _bucket_specs(settings: Mapping[str, Any], some: list[int] | None = None) -> list[dict[str, Any]]:
     sizes = np.diff(np.array(settings["offsets"]), axis=1).sum(axis=0)
     largest_first = np.argsort(-sizes, kind="stable").tolist()  # so that no worker is left alone with a large one
-    return [{"bucket": b, "threshold": settings["threshold"]} for b in largest_first]
+    return [{"bucket": b, "threshold": settings["threshold"]} for b in largest_first if some is None or b in some]
 
 
 def _pilot(out: Path, settings: Mapping[str, Any], share: float) -> float:

@@ -134,7 +134,11 @@ def compare(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
             bucket.vectors, threshold=settings["threshold"], ids=bucket.keys, clusters=bucket.clusters,
             axes=np.load(out / "axes.npy"), block=settings["block"],
         )  # fmt: skip
-        values = found.first, found.second, found.similarity, found.representative
+        place = np.int32 if len(bucket.rows) < 2**31 else np.int64
+        values = (
+            found.first.astype(place), found.second.astype(place), found.similarity,
+            found.representative.astype(place),
+        )  # fmt: skip
     for name, value in zip(("first", "second", "similarity", "representative"), values, strict=True):
         np.save(target / f"{name}.npy", value)
     return {"pairs": len(values[0]), "rows": len(bucket.rows)}
@@ -239,8 +243,9 @@ def read_lists(out: Path, settings: Settings, number: int, bucket: Bucket) -> Ne
         np.load(folder / f"{name}.npy") for name in ("first", "second", "similarity", "representative")
     )
     return Neighbours(
-        settings["threshold"], first, second, similarity, representative, bucket.clusters, bucket.order,
-        bucket.vectors, guard_band(bucket.vectors.shape[1]),
+        settings["threshold"], first.astype(np.int64), second.astype(np.int64), similarity,
+        representative.astype(np.int64), bucket.clusters, bucket.order, bucket.vectors,
+        guard_band(bucket.vectors.shape[1]),
     )  # fmt: skip
 
 
