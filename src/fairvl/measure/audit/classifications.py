@@ -13,6 +13,7 @@ from ...stats.codes import MISSING, GroupCodes, encode
 from ...stats.estimate import Estimate
 from ...stats.rates import wilson
 from ..groups import GroupSummary, compare_summary, group_summary
+from ..reweighted import adjusted_accuracy, adjusted_change
 from ..trends import compare_trends, trend
 from ..zeroshot import classify, prototypes
 from .arms import Arm, Setting, crossed, rows
@@ -68,7 +69,7 @@ def _task_findings(setting: Setting, task: Classification) -> list[Finding]:
     }  # fmt: skip
     found = label_findings(
         labels, before, predicted, groups, role=setting.role(task.attribute, "utility"), crossings=setting.crossings,
-        **options,
+        training=setting.images.training_counts, **options,
     )  # fmt: skip
     return found + trend_findings(labels, before, predicted, numbers, **options)
 
@@ -76,8 +77,12 @@ def _task_findings(setting: Setting, task: Classification) -> list[Finding]:
 def label_findings(
     truth: Any, before: Any, after: Mapping[str, Any], groups: Mapping[str, GroupCodes], *, task: str,
     role: str, draws: int, level: float, seed: int, crossings: int,
+    training: Mapping[str, Mapping[str, int]] | None = None,
 ) -> list[Finding]:  # fmt: skip
-    """Accuracy by group, worst group and gaps, for each attribute and each crossing of up to `crossings` of them."""
+    """Accuracy by group, worst group and gaps, for each attribute and each crossing of up to `crossings` of them.
+
+    Where `training` holds the training counts of an attribute's groups, accuracy weighted by them too.
+    """
     found: list[Finding] = []
     everybody = ("", encode(["(all)"] * len(truth)))
     for attribute, codes in list(crossed(groups, crossings)) or [everybody]:
@@ -97,6 +102,15 @@ def label_findings(
             found += _by_group(first, arms, f"{task}/{attribute}", extra, columns)
             for measure in CROSSING_MEASURES if " & " in attribute else MEASURES:
                 found += _aggregate(measure, first, arms, f"{task}/{attribute}", extra, columns)
+        if counts := (training or {}).get(attribute):
+            right = {name: np.asarray(y) == truth for name, y in {"": before, **after}.items()}
+            own = {name: adjusted_accuracy(hits, codes, counts, level=level) for name, hits in right.items()}
+            change = {name: adjusted_change(right[""], right[name], codes, counts, level=level) for name in after}
+            found += rows(
+                "adjusted_accuracy", "share", f"{task}/{attribute}/adjusted_accuracy", own[""],
+                {name: (own[name], change[name]) for name in after},
+                extra=extra | {"role": "utility"}, groups="(all)", **columns,
+            )  # fmt: skip
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +38,7 @@ class Images:
     skipped: tuple[tuple[str, str], ...] = ()
     units: GroupCodes | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    training_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def halves(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -86,7 +87,8 @@ def gather_images(
         return _images(vectors, ids, columns, name, dataset.fingerprint, (), suite, recode)
     source = load_dataset(dataset) if isinstance(dataset, str) else dataset
     vectors, ids, columns, skipped = _encode(encoder, source, progress)
-    return _images(vectors, ids, columns, source.name, source.fingerprint, skipped, suite, recode)
+    images = _images(vectors, ids, columns, source.name, source.fingerprint, skipped, suite, recode)
+    return replace(images, training_counts=getattr(source, "training_counts", {}))
 
 
 def gather_texts(encoder: Encoder, texts: Sequence[str]) -> Texts:

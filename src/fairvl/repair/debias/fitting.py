@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import BankError, InputError
 from ...sources.prompts import Bank
 from .base import F64, Operator
 from .bypass import Bypass
@@ -54,7 +54,9 @@ def debias(
         too. ``equalised``: every query equally similar to a reference of each group. ``imputation``: the coordinates
         that tell groups apart (SFID). ``random``: the control, a projection of the same rank on random directions.
     bank : str, path or Bank, or several
-        A debias bank per attribute: opposing sets of prompts, and pairs for the calibrations.
+        A debias bank per attribute: opposing sets of prompts, and pairs for the calibrations. A bank of a paper
+        (``paper-waterbirds``, ``paper-celeba``, ``paper-professions``) lists spurious prompts and pairs without
+        values: it serves the projections with ``subspace="span"`` or ``"centred"``, and ``calibration``.
     lam : float or "auto"
         As in `CalibratedProjection`; ``auto`` picks it on contents of the pairs that are held out in turn.
     subspace : {"pairs", "centred", "span"}
@@ -113,6 +115,8 @@ def debias(
         for name, own in zip(names, _banks(bank, len(names)), strict=True)
         if prompted
     ]
+    for part in parts:
+        _check_valued(part, method, subspace, bypass)
     used = {text for part in parts for text in part.texts} if pairs or bypass else {
         text for part in parts for texts in part.sets.values() for text in texts
     }  # fmt: skip
@@ -142,6 +146,30 @@ def _banks(bank: Any, n: int) -> list[Any]:
     if len(given) != n:
         raise InputError(f"{len(given)} banks for {n} attributes; expected one each.")
     return given
+
+
+def _check_valued(part: AttributeTexts, method: str, subspace: str, bypass: bool) -> None:
+    """A paper's bank has spurious prompts, not values: only what needs no values can be fitted on it."""
+    if part.valued:
+        return
+    if method not in ("orthogonal", "calibrated", "calibration", "random") or bypass:
+        what = "a bypass" if bypass else f"method {method!r}"
+        raise BankError(
+            f"bank {part.bank.id!r} lists prompts without the values that they name, which {what} needs. Give a debias "
+            "bank, or fit orthogonal, calibrated or calibration without a bypass."
+        )
+    if method == "calibration":
+        return
+    if not part.sets:
+        raise BankError(
+            f"bank {part.bank.id!r} has no spurious prompts that {method!r} could remove (or the encoder reads none). "
+            "Its pairs serve method='calibration'."
+        )
+    if subspace == "pairs":
+        raise BankError(
+            f"bank {part.bank.id!r} has no prototypes of values to take differences of. Say subspace='span', as the "
+            "paper does, or 'centred' (--subspace)."
+        )
 
 
 @dataclass
@@ -231,15 +259,14 @@ def _orthogonal(problem: Problem) -> Operator:
 
 
 def _calibrated(problem: Problem, *, alone: bool = False) -> Operator:
-    rows, option = problem.removed()
+    rows, option = (None, "span") if alone else problem.removed()
     left, right, contents = problem.pair_rows()
     lam = problem.lam
     if lam == "auto":
-        basis = None if alone else rows
-        choice = choose_lambda(basis, left, right, contents, subspace=option)
+        choice = choose_lambda(rows, left, right, contents, subspace=option)
         problem.notes.append(choice.described())
         lam = choice.lam
-    return CalibratedProjection(lam=lam, subspace=option).fit(None if alone else rows, left, right)
+    return CalibratedProjection(lam=lam, subspace=option).fit(rows, left, right)
 
 
 def _random(problem: Problem) -> Operator:

@@ -41,6 +41,11 @@ class AttributeTexts:
     notes: tuple[str, ...]
 
     @property
+    def valued(self) -> bool:
+        """Whether the sets are the values of the attribute; a paper's bank lists spurious prompts without them."""
+        return self.bank.kind != "paper"
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """Every text once."""
         sides = (text for pair in self.pairs for text in (pair.left, pair.right))
@@ -104,7 +109,7 @@ def attribute_texts(
         No such bank, one set only, or nothing left of a set or of the pairs where they are needed.
     """
     chosen = bank if isinstance(bank, Bank) else load_bank(f"debias-{attribute}" if bank is None else bank)
-    sets, notes = _usable_prompts(chosen, encoder)
+    sets, notes = (_spurious_prompts if chosen.kind == "paper" else _usable_prompts)(chosen, encoder)
     found, more = _usable_pairs(chosen, encoder, never, needed=pairs)
     return AttributeTexts(attribute, chosen, sets, found, (*notes, *(more if pairs else ())))
 
@@ -131,6 +136,17 @@ def _usable_prompts(bank: Bank, encoder: Encoder) -> tuple[dict[str, tuple[str, 
     dropped = sum(len(texts) for texts in sets) - sum(len(texts) for texts in kept)
     notes = (f"{dropped} prompts left out: the encoder cannot read them or the prompt they oppose",) if dropped else ()
     return dict(zip(bank.sets, kept, strict=True)), notes
+
+
+def _spurious_prompts(bank: Bank, encoder: Encoder) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """The prompts that a paper removes; none where it works with pairs alone."""
+    if "spurious" not in bank.sets:
+        return {}, ()
+    texts = bank.prompts("spurious").texts
+    bad = unreadable(texts, encoder)
+    kept = tuple(text for row, text in enumerate(texts) if row not in bad)
+    notes = (f"{len(bad)} prompts left out: the encoder cannot read them",) if bad else ()
+    return ({"spurious": kept} if kept else {}), notes
 
 
 def _usable_pairs(

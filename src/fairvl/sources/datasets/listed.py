@@ -77,15 +77,12 @@ def folder_part(folder: Path, options: Mapping[str, str]) -> ListedPart:
     """``folder:DIR``: with ``metadata=``, the rows of that table; without, every image below, sorted by name."""
     if not folder.is_dir():
         raise DatasetError(f"no such folder: {str(folder)!r}. Give the folder that holds the images")
-    locate = _InFolder(str(folder.absolute()))
+    locate = in_folder(folder)
     if "metadata" in options:
         listing, seal = _from_table(_beside(folder, options["metadata"]), options)
     else:
         listing, seal = _from_names(_walk(folder), f"folder {str(folder)!r}"), None
-    sizes = hashlib.sha256()
-    for name in listing.names:
-        sizes.update(f"{name}\0{_size(locate, name)}\n".encode())
-    return ListedPart(listing, locate, {"metadata": seal, "files": sizes.hexdigest()})
+    return ListedPart(listing, locate, {"metadata": seal, "files": sizes_hash(locate, listing.names)})
 
 
 def zip_part(archive: Path, options: Mapping[str, str]) -> ListedPart:
@@ -105,7 +102,9 @@ def zip_part(archive: Path, options: Mapping[str, str]) -> ListedPart:
 
 
 @dataclass(frozen=True)
-class _InFolder:
+class InFolder:
+    """Finds a file below a folder by its relative name."""
+
     folder: str
 
     def __call__(self, name: str) -> Locator:
@@ -121,7 +120,20 @@ class _InZip:
         return self.members.get(name) or Missing(self.refused.get(name, "the archive holds no member of this name"))
 
 
-def _size(locate: _InFolder, name: str) -> int:
+def in_folder(folder: Path) -> InFolder:
+    """The locator of the files below `folder`."""
+    return InFolder(str(folder.absolute()))
+
+
+def sizes_hash(locate: InFolder, names: Iterable[str]) -> str:
+    """A hash of names and file sizes, -1 where there is no file."""
+    sizes = hashlib.sha256()
+    for name in names:
+        sizes.update(f"{name}\0{_size(locate, name)}\n".encode())
+    return sizes.hexdigest()
+
+
+def _size(locate: InFolder, name: str) -> int:
     try:
         return os.stat(os.path.join(locate.folder, name)).st_size
     except (OSError, ValueError):

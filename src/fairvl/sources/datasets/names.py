@@ -18,6 +18,8 @@ FORMS = (
     "parquet:FILE",
     "webdataset:{00000..00099}.tar",
     "hf:NAME-OR-DIR",
+    "waterbirds:DIR?split=test",
+    "celeba:DIR?split=test",
     "world:portraits?n=5000&bias=0.9&seed=1",
 )
 _COMMON = ("id", "image", "caption", "limit", "recode")
@@ -27,9 +29,10 @@ _OPTIONS = {
     "parquet": _COMMON,
     "webdataset": _COMMON,
     "hf": ("split", "config", "revision", *_COMMON),
+    "waterbirds": ("split", "limit", "recode"),
+    "celeba": ("split", "attributes", "limit", "recode"),
 }
 _SCHEMES = (*_OPTIONS, "world")
-_PLACE = {"folder": "DIR", "zip": "FILE", "parquet": "FILE", "webdataset": "FILES", "hf": "NAME-OR-DIR"}
 
 
 def load_dataset(source: str | Any, *, recode: Mapping[str, Mapping[Any, Value]] | None = None) -> Dataset:
@@ -53,6 +56,10 @@ def load_dataset(source: str | Any, *, recode: Mapping[str, Mapping[Any, Value]]
             ``.json`` (or a parquet file named like the tar, beside it) holds the attributes.
         ``hf:NAME-OR-DIR?split=train``
             A folder written by ``save_to_disk``, or a dataset on the hub.
+        ``waterbirds:DIR?split=test`` (or train, val, all)
+            Waterbirds as published: attributes ``bird``, ``place`` and their ``group``.
+        ``celeba:DIR?split=test&attributes=Smiling,Young``
+            CelebA as published: ``hair`` (blond or dark), ``gender``, their ``group``, and the attributes named.
         ``world:portraits?n=5000&bias=0.9&seed=1``
             The built-in world.
 
@@ -100,6 +107,7 @@ def load_dataset(source: str | Any, *, recode: Mapping[str, Mapping[Any, Value]]
 def _open(name: str, scheme: str, place: str, options: dict[str, str]) -> Dataset:
     limit = _limit(options.pop("limit", None))
     parts: list[Part]
+    training: Mapping[str, Mapping[str, int]] = {}
     if scheme == "folder":
         from fairvl.sources.datasets.listed import folder_part
 
@@ -116,12 +124,21 @@ def _open(name: str, scheme: str, place: str, options: dict[str, str]) -> Datase
         from fairvl.sources.datasets.webdataset import tar_parts
 
         parts = [*tar_parts(place, options)]
+    elif scheme in ("waterbirds", "celeba"):
+        from fairvl.sources.datasets import benchmarks
+
+        folder, split = Path(place).expanduser(), options.get("split", "test")
+        named = tuple(filter(None, options.get("attributes", "").split(",")))
+        found = (
+            benchmarks.waterbirds(folder, split) if scheme == "waterbirds" else benchmarks.celeba(folder, split, named)
+        )
+        parts, training = [found.part], found.training
     else:
         from fairvl.sources.datasets.huggingface import named_part
 
         parts = [named_part(place, options)]
     seal = {"scheme": scheme, **{key: options[key] for key in sorted(options) if key != "metadata"}}
-    return PartDataset(name, parts, options=seal, limit=limit)
+    return PartDataset(name, parts, options=seal, limit=limit, training_counts=training)
 
 
 def _from_object(source: Any) -> Dataset:

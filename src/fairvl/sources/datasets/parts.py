@@ -32,10 +32,17 @@ class Part(Protocol):
 
 @final
 class PartDataset:
-    """Parts in order, at most `limit` records of them."""
+    """Parts in order, at most `limit` records of them.
 
-    def __init__(self, name: str, parts: Sequence[Part], *, options: Any = None, limit: int | None = None) -> None:
+    `training_counts` maps an attribute to the rows of each of its values in the training split, where that is known.
+    """
+
+    def __init__(
+        self, name: str, parts: Sequence[Part], *, options: Any = None, limit: int | None = None,
+        training_counts: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:  # fmt: skip
         self._name, self._parts = name, tuple(parts)
+        self.training_counts = dict(training_counts or {})
         counts: list[int] = []
         ids: list[str] = []
         identities: list[Any] = []
@@ -128,6 +135,12 @@ class Recoded:
 
     def __iter__(self) -> Iterator[Record]:
         return map(self._apply, self._dataset)
+
+    @property
+    def training_counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Of the attributes whose values are not replaced."""
+        counts: Mapping[str, Mapping[str, int]] = getattr(self._dataset, "training_counts", {})
+        return {name: rows for name, rows in counts.items() if name not in self._recode}
 
     @property
     def name(self) -> str:

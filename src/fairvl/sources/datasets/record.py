@@ -53,7 +53,8 @@ class Dataset(Protocol):
 
     What makes the whole source unusable (no such file, duplicate ids, an unknown column) raises `DatasetError` from
     `load_dataset`.
-    A dataset may also offer ``__len__`` (ask with `len`, and expect `TypeError` where it is unknown).
+    A dataset may also offer ``__len__`` (ask with `len`, and expect `TypeError` where it is unknown), and
+    ``training_counts`` (attribute to rows of each value in the training split; ask with `getattr`).
     """
 
     @property
