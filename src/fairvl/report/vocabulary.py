@@ -54,6 +54,13 @@ METRICS: dict[str, Metric] = {
         "The share of images whose predicted label equals the given label. By group it is the same share within the "
         "group; \u201c(all)\u201d is the share over everybody.",
     ),
+    "adjusted_accuracy": Metric(
+        "Adjusted accuracy",
+        "share",
+        "high",
+        "groups",
+        "Accuracy with every group weighted by its number of rows in the training data; the note names the counts.",
+    ),
     "worst_group_accuracy": Metric(
         "Worst-group accuracy",
         "share",
