@@ -180,6 +180,87 @@ def audit(
     _write(findings, out, as_json)
 
 
+@main.command(
+    "audit-images",
+    epilog=_example(
+        "fairvl audit-images drawn --labels drawn/labels.csv -o audit",
+        "fairvl audit-images drawn --labeller open_clip:ViT-B-32/openai --attribute gender --groups gender=female,male "
+        "-o audit",
+        "fairvl audit-images drawn --after repaired=drawn2 --labeller transformers:NAME --fidelity fake -o audit",
+    ),
+)
+@click.argument("images", type=_folder)
+@click.option("--prompts", type=_file, help="Table: prompt, id or file, seed, kind, expected.  [default: prompts.csv]")
+@click.option(
+    "--labels", multiple=True, metavar="[ARM=]TABLE", help="Labels by id or file. One per arm, or one for all."
+)
+@click.option("--labeller", help="Or: an encoder for zero-shot labels, not the one under audit.")
+@click.option("--attribute", "attributes", multiple=True, metavar="NAME[=BANK]", help="Which labels. Repeatable.")
+@click.option(
+    "--groups", multiple=True, metavar="ATTRIBUTE=A,B", help="All groups, also those never drawn. Repeatable."
+)
+@click.option("--after", multiple=True, metavar="[NAME=]DIR", help="Same prompts and seeds after a repair. Repeatable.")
+@click.option("--target", multiple=True, metavar="[ATTRIBUTE:]TARGET", help="uniform, population, or LABEL=SHARE,...")
+@click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Below it an image is unlabelled.")
+@click.option("--truth", help="Table with ATTRIBUTE and ATTRIBUTE_judged, or labelled images for the same judge.")
+@click.option("--fidelity", help="Encoder for the cosine of image and prompt, not the one under audit.")
+@click.option("--audited", help="Encoder that the images were drawn with, to check the judges against.")
+@click.option("--allow-same-encoder", is_flag=True, help="Also judge with the encoder under audit; it is noted.")
+@click.option("--smoothing", type=click.FloatRange(0), default=0.0, help="Images added to every group before skews.")
+@click.option(
+    "--crossings", type=click.IntRange(1, 4), default=2, show_default=True, help="Attributes crossed at most."
+)
+@click.option("--show-images", is_flag=True, help="Put small sheets of the images into the report.")
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of findings and report.")
+@_uncertainty
+@_json
+def audit_images(
+    images: Path, prompts: Path | None, labels: Sequence[str], labeller: str | None, attributes: Sequence[str],
+    groups: Sequence[str], after: Sequence[str], target: Sequence[str], min_confidence: float, truth: str | None,
+    fidelity: str | None, audited: str | None, allow_same_encoder: bool, smoothing: float, crossings: int,
+    show_images: bool, out: Path, draws: int, level: float, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Measure who the generated images in IMAGES show, and whether their prompts are honoured."""
+    from ..measure.audit import audit_images as run
+    from ..measure.audit.images import image_arms
+
+    if bool(labels) == bool(labeller):
+        raise click.UsageError("give --labels (a table) or --labeller (an encoder); one of the two.")
+    require_writable(out)
+    repaired = {name or Path(place).name: place for name, place in map(_named, after)} or None
+    tables = dict(map(_named, labels))
+    if len(repaired or ()) < len(after) or len(tables) < len(labels):
+        raise click.UsageError("two values of --after, or of --labels, have the same name. Write NAME=PLACE.")
+    judge: Any = labeller or (tables[""] if list(tables) == [""] else tables)
+    banks = dict(map(_named, (f"{a}=" if "=" not in a else a for a in attributes)))
+    chosen: Any = {n: bank or f"zero-shot-{n}" for n, bank in banks.items()} if any(banks.values()) else list(banks)
+    findings = run(
+        images, prompts, judge, after=repaired, attributes=chosen or None, target=_targets(target), truth=truth,
+        groups={name: labels.split(",") for name, labels in map(_named, groups)} or None, smoothing=smoothing,
+        min_confidence=min_confidence, fidelity=fidelity, audited=audited, allow_same_encoder=allow_same_encoder,
+        crossings=crossings, draws=draws, level=level, seed=seed,
+    )  # fmt: skip
+    sheets = None
+    if show_images:
+        from ..report.sheets import contact_sheets
+
+        sheets = contact_sheets(image_arms(images, prompts, repaired)[0])
+    _write(findings, out, as_json, sheets=sheets)
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, rest = text.partition("=")
+    return (name, rest) if equals else ("", text)
+
+
+def _targets(texts: Sequence[str]) -> Any:
+    """One target for all, or one by attribute."""
+    if not texts:
+        return "uniform"
+    named = {name: _target(rest) for name, _, rest in (text.rpartition(":") for text in texts)}
+    return named[""] if list(named) == [""] else named
+
+
 def _recodes(pairs: Sequence[str]) -> dict[str, dict[str, str]]:
     recodes: dict[str, dict[str, str]] = {}
     for pair in pairs:
@@ -193,7 +274,7 @@ def _recodes(pairs: Sequence[str]) -> dict[str, dict[str, str]]:
     return recodes
 
 
-def _write(findings: Findings, out: Path, as_json: bool, csv: str | None = None) -> None:
+def _write(findings: Findings, out: Path, as_json: bool, csv: str | None = None, sheets: Any = None) -> None:
     from ..report import report as write_report
 
     out.mkdir(parents=True, exist_ok=True)
@@ -203,7 +284,7 @@ def _write(findings: Findings, out: Path, as_json: bool, csv: str | None = None)
         findings.write(whole / "findings.parquet")
         if csv is not None:
             findings.write(whole / csv)
-        write_report(findings, whole / "report.html")
+        write_report(findings, whole / "report.html", sheets=sheets)
         for file in sorted(whole.iterdir()):
             file.replace(out / file.name)
     if as_json:

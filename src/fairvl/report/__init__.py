@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -23,8 +23,9 @@ class _CallableModule(ModuleType):
         *,
         title: str | None = None,
         names: Sequence[str] | None = None,
+        sheets: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> Path:
-        return report(findings, out, title=title, names=names)
+        return report(findings, out, title=title, names=names, sheets=sheets)
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from ..findings import Finding
 from .pairing import Comparison, Measurement
-from .vocabulary import bias_size
+from .vocabulary import bias_size, metric_of
 
 CHANCE = 0.05
 
@@ -92,12 +92,25 @@ def families(comparison: Comparison, treated: tuple[str, ...] = ()) -> list[Fami
 
     mean = pick("mean_max_skew")
     found = [
+        *_images(pick),
         *_associations(pick("effect_size")),
         Family("retrieval skew", "mean MaxSkew@k", "ranking" if mean else "query", mean or pick("max_skew")),
         Family("accuracy gap", "best minus worst group", "comparison", pick("accuracy_gap")),
         Family("equalized odds", "largest gap in error rates", "comparison", pick("equalized_odds_difference")),
     ]
     return [family for family in found if family.members]
+
+
+def _images(pick: Callable[[str], tuple[Measurement, ...]]) -> list[Family]:
+    """The gap of generated images over the prompts at hand, by the best reading of the labels that there is."""
+    for metric, name in (("mean_parity_gap", "parity gap"), ("mean_total_variation", "distance from the target")):
+        members = [m for m in pick(metric) if " & " not in m.first.attribute]
+        for reading in ("corrected", "hard"):
+            of_these = tuple(m for m in members if m.free("labels") == reading and "images" in m.free("over"))
+            if of_these:
+                what = f"mean over prompts{', corrected for the judge' * (reading == 'corrected')}"
+                return [Family(f"{name} of images", what, "attribute", of_these)]
+    return []
 
 
 def _associations(tests: tuple[Measurement, ...]) -> list[Family]:
@@ -171,5 +184,8 @@ def utility_changes(comparison: Comparison, series: int, treated: tuple[str, ...
         if m.role != "utility" or m.first.unit != "share" or a is None or b is None or m.free("task") in treated:
             continue
         if math.isfinite(a.value) and math.isfinite(b.value):
-            found.append(UtilityChange(m.free("task") or m.first.metric.replace("_", " "), a, b, m.changes.get(series)))
+            name = m.free("task") or metric_of(m.first.metric).label.removesuffix(", mean")
+            if m.free("prompt_kind") and m.free("prompt_kind") not in name.lower():
+                name += f" ({m.free('prompt_kind')} prompts)"
+            found.append(UtilityChange(name, a, b, m.changes.get(series)))
     return [c for c in found if c.before.metric == "accuracy"] or found

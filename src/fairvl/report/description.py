@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..findings import Finding
+from .changes import families
 from .pairing import Comparison, Measurement
 from .summary import Card, Headline
 from .vocabulary import (
@@ -32,8 +33,9 @@ CROSSING = " & "
 
 def describe(comparison: Comparison) -> Headline:
     """The headline of a run that was measured once."""
-    parts = [part for part in (_associations(comparison), _groups(comparison), _skew(comparison)) if part is not None]
-    cards = [card for _, _, found in parts for card in found]
+    found = (_images(comparison), _associations(comparison), _groups(comparison), _skew(comparison))
+    parts = [part for part in found if part is not None]
+    cards = [card for _, _, given in parts for card in given]
     if parts:
         text = parts[0][0]
     else:
@@ -76,6 +78,31 @@ def _associations(comparison: Comparison) -> tuple[str, list[str], list[Card]] |
     interval = f" ({interval_text(top)})" if interval_text(top) else ""
     cards.append(Card("Strongest association", f"d = {number(top.value)}", f"{name}{interval}"))
     return text, [f"The strongest association is \u201c{name}\u201d with d = {number(top.value)}{interval}."], cards
+
+
+def _images(comparison: Comparison) -> tuple[str, list[str], list[Card]] | None:
+    """Who generated images show: the mean gap, the worst prompt, and whether explicit prompts are honoured."""
+    groups = [family for family in families(comparison) if family.name.endswith("of images")]
+    rows = [row for family in groups for m in family.members if (row := _only(m)) is not None]
+    if not rows:
+        return None
+    row = max(rows, key=lambda r: r.value if math.isfinite(r.value) else -1.0)
+    name, interval = groups[0].name, f" ({interval_text(row)})" if interval_text(row) else ""
+    text = f"The {row.attribute} {name} is {value_text(row)}{interval}, the mean over neutral prompts"
+    cards = [Card(capital(f"{row.attribute} {name}"), value_text(row), f"mean over neutral prompts{interval}", "bad")]
+    said = []
+    worst = row.metric.replace("mean_", "worst_")
+    for m in comparison.where(worst):
+        found = _only(m)
+        if found is not None and m.first.attribute == row.attribute and m.free("labels") == row.extra.get("labels"):
+            said.append(f"It is largest for the {found.note.partition(';')[0]} at {value_text(found)}.")
+            cards.append(Card("Worst prompt", value_text(found), found.note.partition(";")[0].removeprefix("prompt: ")))
+    for m in comparison.where("mean_explicit_accuracy"):
+        found = _only(m)
+        if found is not None and m.role == "utility":
+            said.append(f"Prompts that name a group are honoured in {value_text(found)} of images.")
+            cards.append(Card("Explicit prompts honoured", value_text(found), f"interval {interval_text(found)}"))
+    return text, [f"{text}.", *said], cards
 
 
 def _p(row: Finding) -> float | None:

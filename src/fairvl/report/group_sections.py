@@ -216,7 +216,11 @@ def harms(comparison: Comparison) -> Section | None:
 
 
 def utility(comparison: Comparison) -> Section | None:
-    members = [m for m in comparison.measurements if m.cells and m.role == "utility" and m.first.unit == "share"]
+    members = [
+        m
+        for m in comparison.measurements
+        if m.cells and m.role == "utility" and m.first.unit == "share" and metric_of(m.first.metric).section != "images"
+    ]
     if not members:
         return None
     lines = [
@@ -239,7 +243,7 @@ def utility(comparison: Comparison) -> Section | None:
 
 
 def other(comparison: Comparison) -> Section | None:
-    known = {"association", "groups", "gaps", "ranking", "leakage", "harms", "trends", "study", "dedup"}
+    known = {"association", "groups", "gaps", "ranking", "leakage", "harms", "trends", "study", "dedup", "images"}
     members = [
         m
         for m in comparison.measurements

@@ -70,7 +70,7 @@ def _repaired(comparison: Comparison) -> Headline:
             cards.append(card)
             if as_good:
                 text += " A random operator did about as well, so the repair itself cannot be credited."
-    if not controls:
+    if not controls and not change.family.name.endswith("of images"):
         sentences.append(
             "No random control operator was measured, so this report cannot tell the repair\u2019s effect from that of "
             "removing any direction."

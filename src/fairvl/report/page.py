@@ -16,6 +16,7 @@ from .. import __version__
 from ..atomic import write_atomic
 from ..errors import FindingsError
 from ..findings import Finding, Findings
+from .generation_sections import pictures
 from .headline import headline
 from .methods import method_texts, metric_texts
 from .packing import pack, script_json
@@ -37,6 +38,7 @@ def report(
     *,
     title: str | None = None,
     names: Sequence[str] | None = None,
+    sheets: Mapping[str, Mapping[str, bytes]] | None = None,
 ) -> Path:
     """Write the report of one run, or the comparison of several, as one HTML file.
 
@@ -50,6 +52,8 @@ def report(
         What was audited; by default the models and datasets that the findings name.
     names : sequence of str, optional
         One name per run; by default the setting ``name``, else the model, else the file.
+    sheets : mapping, optional
+        Small pictures to show, PNG bytes by prompt and arm (`contact_sheets`); none are shown unless given.
 
     Returns
     -------
@@ -77,11 +81,13 @@ def report(
     runs = _runs(findings, names)
     out = Path(out)
     path = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    write_atomic(path, render(compare(runs), title=title))
+    write_atomic(path, render(compare(runs), title=title, sheets=sheets))
     return path
 
 
-def render(comparison: Comparison, *, title: str | None = None) -> str:
+def render(
+    comparison: Comparison, *, title: str | None = None, sheets: Mapping[str, Mapping[str, bytes]] | None = None
+) -> str:
     """The HTML text of a comparison."""
     from jinja2 import Environment, StrictUndefined
 
@@ -94,7 +100,7 @@ def render(comparison: Comparison, *, title: str | None = None) -> str:
     rows = [row for run in comparison.runs for row in run.findings]
     levels = sorted({row.level for row in rows if row.level is not None})
     return template.render(
-        policy=_policy(css, js),
+        policy=_policy(css, js, pictures="img-src data:; " if sheets else ""),
         css=css,
         js=js,
         version=__version__,
@@ -104,7 +110,7 @@ def render(comparison: Comparison, *, title: str | None = None) -> str:
         world=any(text.startswith("world:") for row in rows for text in (row.model, row.dataset)),
         level=" or ".join(f"{100 * level:g}\u202f%" for level in levels) or "stated",
         repaired=comparison.repaired,
-        sections=sections(comparison),
+        sections=[*sections(comparison), *([shown] if (shown := pictures(sheets or {})) else [])],
         swatch=swatch,
         metrics=metric_texts(comparison),
         methods=method_texts(comparison),
@@ -121,9 +127,10 @@ def _asset(name: str) -> str:
     return (files(__package__) / "assets" / name).read_text(encoding="utf-8")
 
 
-def _policy(css: str, js: str) -> str:
+def _policy(css: str, js: str, *, pictures: str = "") -> str:
     # Hashes, not a nonce: a static file would carry the same nonce for ever.
-    return f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(js)}; base-uri 'none'; form-action 'none'"
+    own = f"style-src {_hash(css)}; script-src {_hash(js)}"
+    return f"default-src 'none'; {pictures}{own}; base-uri 'none'; form-action 'none'"
 
 
 def _hash(text: str) -> str:
@@ -162,7 +169,8 @@ def _title(comparison: Comparison) -> str:
         return f"Study of {plural(len(models), 'model')}" if models else "Study of published results"
     if len(comparison.runs) > 1:
         return f"Comparison of {plural(len(comparison.runs), 'run')}"
-    what = ", ".join(models[:3]) or "stored predictions"
+    drawn = any(m.first.metric == "generated_share" for m in comparison.measurements)
+    what = ", ".join(models[:3]) or ("generated images" if drawn else "stored predictions")
     data = [name for name in data if name not in NO_TASK]
     return f"Bias audit of {what}" + (f" on {', '.join(data[:3])}" if data else "")
 

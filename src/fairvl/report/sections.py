@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .bias_sections import association, before_after, ranking, trends
 from .dedup_sections import deduplication
 from .figures import Section
+from .generation_sections import generated, honoured, judge
 from .group_sections import by_group, harms, leakage, other, utility
 from .pairing import Comparison
 from .study_effects import explains
@@ -22,6 +23,9 @@ MAKERS: tuple[Callable[[Comparison], Section | None], ...] = (
     warnings,
     deduplication,
     before_after,
+    generated,
+    honoured,
+    judge,
     association,
     by_group,
     ranking,

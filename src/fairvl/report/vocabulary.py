@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..findings import Finding
 from .dedup_words import DEDUP
+from .generation_words import GENERATION
 from .study_words import STUDY
 
 THIN = "\u202f"  # narrow no-break space between a number and its sign
@@ -192,6 +193,7 @@ METRICS: dict[str, Metric] = {
 }
 
 METRICS |= {name: Metric(label, kind, best, "study", text) for name, (label, kind, best, text) in STUDY.items()}
+METRICS |= {name: Metric(label, kind, best, "images", text) for name, (label, kind, best, text) in GENERATION.items()}
 METRICS |= {name: Metric(label, kind, best, "dedup", text) for name, (label, kind, best, text) in DEDUP.items()}
 
 

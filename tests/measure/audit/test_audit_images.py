@@ -27,7 +27,7 @@ def draw(folder, shares=OCCUPATIONS, n=20, seed=0, explicit=True, honest=0.9):
         pixels = np.zeros((8, 8, 3), np.uint8)
         pixels[..., 0] = 255 * female
         pixels[..., 1] = number % 256
-        pixels[..., 2] = 40 * list(shares).index(concept)
+        pixels[..., 2] = 30 * list(shares).index(concept)
         Image.fromarray(pixels).save(folder / name)
         id_ = f"{prompt.replace(' ', '-')}-{number}"
         rows.append({"id": id_, "file": name, "prompt": prompt, "seed": number, "concept": concept, "kind": kind,

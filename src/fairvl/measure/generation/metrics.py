@@ -72,6 +72,10 @@ class Measured:
         extreme = (own.argmax if metric == "max_skew" else own.argmin)(axis=1)
         return np.asarray(self.skews(q, goals[:, None])[:, np.arange(len(extreme)), extreme])
 
+    def again(self, metric: str) -> FloatArray:
+        """Replicates ``[draws, p]`` of the metric as it is, which noise makes larger where a prompt is on target."""
+        return self._of(metric, self.shares.replicates, self.goal(metric)[1][:, None])
+
     def absolute(self, metric: str) -> FloatArray:
         """Bound on how far the metric moved from the data's, ``[draws, p]``, whichever side is the true one."""
         q, (goal, goals) = self.shares.replicates, self.goal(metric)

@@ -126,8 +126,9 @@ def representation(
     Notes
     -----
     Shares of hard labels have Wilson intervals. Two groups: intervals of gaps and skews follow from that of the share,
-    so they reach 0 where the share's holds the target. Means of distances and skews have bands as in
-    `fairvl.stats.spread`: signed errors where a prompt's side of the target is clear, absolute ones where it is not.
+    so they reach 0 where the share's holds the target. Means of distances and skews: towards the target a
+    band as in `fairvl.stats.spread` (signed errors where a prompt's side of the target is clear, absolute ones where it
+    is not), away from it the percentile, which noise only moves outwards.
     *Worst* covers all prompts at once (Bonferroni). Entropy of more than two groups, and its mean: percentile and its
     mirror image, the wider one.
 
@@ -262,7 +263,7 @@ def _method(m: Measured, metric: str) -> str:
 
 
 def _mean(m: Measured, metric: str, plan: Resampling) -> Estimate:
-    """Mean over prompts, with a band that stays honest where a prompt is on target."""
+    """Mean over prompts: a band towards the target, honest where a prompt is on it, and percentiles away from it."""
     values = m.values(metric)
     known = np.isfinite(values)
     total = int(m.shares.labelled.sum())
@@ -289,8 +290,15 @@ def _mean(m: Measured, metric: str, plan: Resampling) -> Estimate:
     if half == 0 and total:
         half = 2 * DISTANCES.get(metric, 0.5) * (1 - wilson(total, total, plan.level)[0])
     most = 1.0 if metric in DISTANCES else math.inf
-    low, high = max(value - half, 0.0 if metric != "min_skew" else -math.inf), min(value + half, most)
-    return Estimate(value, low, high if metric != "min_skew" else min(high, 0.0), total, plan.level, method, note)
+    drawn = _mean_replicates(m.again(metric)[:, known, None])[:, 0]
+    drawn = np.where(np.isfinite(drawn), drawn, np.nan)
+    ends = interval(drawn, value, level=plan.level, method="percentile", units=units if units < FEW else None)
+    low, high = value - half, value + half
+    if metric == "min_skew":  # the mirror image of the others: it is never above 0
+        low, high = max(low, min(ends[0], value)), min(high, 0.0)
+    else:
+        low, high = max(low, 0.0), min(high, max(ends[1], value), most)
+    return Estimate(value, low, high, total, plan.level, method, note)
 
 
 def _worst(m: Measured, metric: str, level: float) -> tuple[Estimate, str]:

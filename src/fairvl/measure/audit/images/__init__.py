@@ -1,5 +1,6 @@
 """The audit of generated images: a folder, its prompts and a judge, as Findings."""
 
 from .run import audit_images, image_arms
+from .table import ImageTable
 
-__all__ = ["audit_images", "image_arms"]
+__all__ = ["ImageTable", "audit_images", "image_arms"]
