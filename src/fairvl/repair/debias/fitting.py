@@ -220,7 +220,9 @@ class Problem:
         """Labelled vectors: the reference images, or else the prompts (and the sides of the pairs)."""
         if self.references is not None:
             rows, labels, name = labelled_images(self.encoder, self.references, self.attributes, self.seed)
-            self.notes.append(f"fitted on {len(rows)} labelled images of {name}")
+            bare = sum(all(label is None for label in row) for row in zip(*labels.values(), strict=True))
+            more = f"; {bare} more have no label" if bare else ""
+            self.notes.append(f"fitted on {len(rows) - bare} labelled images of {name}{more}")
             return rows, labels
         self.used_pairs = pairs
         known: list[dict[str, str]] = [part.labelled() if pairs else part.of_sets() for part in self.parts]
