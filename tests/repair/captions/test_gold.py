@@ -24,15 +24,16 @@ def test_word_error_rate_and_traps(gold):
     for before, after in zip(untouched, halves, strict=True):
         assert before.word_error_rate > 0.1  # power: there is much to change
         assert after.word_error_rate <= MOST_ERRORS, (after.errors, after.words)
-        assert after.traps_changed == 0 and after.traps >= 50
+        assert after.traps_changed == 0
+        assert after.traps >= 50
 
 
 def test_the_scorer_counts_insertions_deletions_and_substitutions(gold):
-    assert gold.word_errors("a b c".split(), "a b c".split()) == 0
-    assert gold.word_errors("a x c".split(), "a b c".split()) == 1
-    assert gold.word_errors("a c".split(), "a b c".split()) == 1
-    assert gold.word_errors("a b b c".split(), "a b c".split()) == 1
-    assert gold.word_errors([], "a b".split()) == 2
+    assert gold.word_errors(["a", "b", "c"], ["a", "b", "c"]) == 0
+    assert gold.word_errors(["a", "x", "c"], ["a", "b", "c"]) == 1
+    assert gold.word_errors(["a", "c"], ["a", "b", "c"]) == 1
+    assert gold.word_errors(["a", "b", "b", "c"], ["a", "b", "c"]) == 1
+    assert gold.word_errors([], ["a", "b"]) == 2
 
 
 def test_every_gold_caption_is_rewritten_once_and_restored(gold):

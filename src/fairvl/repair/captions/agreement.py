@@ -20,8 +20,10 @@ def agreeing_verbs(tokens: Tokens, first: int, last: int, grammar: Grammar) -> I
     """Changes for a subject that spans the words `first` to `last`: the inverted auxiliary, or the verbs after it."""
     lower = tokens.lower
     verb = _after_adverbs(tokens, last + 1, grammar)
+    if verb is not None and lower[verb] == "who":  # he who laughs
+        verb = _after_adverbs(tokens, verb + 1, grammar)
     if first and tokens.gaps[first] == " " and lower[first - 1] in AUXILIARIES:
-        statement = verb is not None and plain_form(lower[verb]) in grammar.verbs - grammar.nounlike
+        statement = verb is not None and plain_form(lower[verb]) in grammar.plain_verbs
         if not statement:
             yield first - 1, plain_form(lower[first - 1]) or "", 1.0
             return

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic import require_writable, write_atomic
-from ...errors import DatasetError, InputError
+from ...errors import DatasetError, InputError, JobError
 from ...fingerprints import canonical_json
 from ...jobs import run_job
 from ...sources.captions.groups import AGREEING, group_of
@@ -151,10 +151,15 @@ def captions(
             "masked": masked}  # fmt: skip
     write_atomic(folder / PLAN, canonical_json(plan) + "\n")
     parts = [f"captions/{_file(number)}" for number in range(len(specs))]
-    run_job(
-        folder, [{"parts": len(parts)}], partial(summarise, out=folder, plan=PLAN, parts=parts), config={},
-        name="caption-summary", workers=0, inputs=lambda _: [PLAN, *parts],
-    )  # fmt: skip
+    try:
+        run_job(
+            folder, [{"parts": len(parts)}], partial(summarise, out=folder, plan=PLAN, parts=parts), config={},
+            name="caption-summary", workers=0, inputs=lambda _: [PLAN, *parts],
+        )  # fmt: skip
+    except JobError as error:
+        if isinstance(error.__cause__, DatasetError):  # the captions are at fault, not the run
+            raise error.__cause__ from None
+        raise
     summary = json.loads((folder / SUMMARY).read_bytes())
     return CaptionRun(folder, summary, True)
 

@@ -32,7 +32,7 @@ def summarise(_: Mapping[str, Any], folder: Path, *, out: Path, plan: str, parts
     totals = {name: sum(fact[name] for fact in facts) for name in ("captions", "changed", "empty", "doubtful")}
     if totals["captions"] == totals["empty"]:
         raise DatasetError(
-            f"none of {totals['captions']:,} records has a caption. Name the column with caption=, or check the file"
+            f"none of {totals['captions']:,} records has a caption. Name the column with caption=, or check the file."
         )
     counts = {name: _added(fact[name] for fact in facts) for name in ("rules", "kept", "groups", "words")}
     words = dict(sorted(counts.pop("words").items(), key=lambda item: (-item[1], item[0]))[:TOP_WORDS])
@@ -42,11 +42,11 @@ def summarise(_: Mapping[str, Any], folder: Path, *, out: Path, plan: str, parts
     picked: list[tuple[int, str, str, str]] = []
     for row in _rows(out, parts):
         if row["id"] in ids:
-            raise DatasetError(f"the id {row['id']!r} occurs more than once. Ids name captions and must be unique")
+            raise DatasetError(f"the id {row['id']!r} occurs more than once. Ids name captions and must be unique.")
         ids.add(row["id"])
         if settings["image"] is not None:
             if row["image"] is None:
-                raise DatasetError(f"the caption {row['id']!r} names no image in column {settings['image']!r}")
+                raise DatasetError(f"the caption {row['id']!r} names no image in column {settings['image']!r}.")
             votes.setdefault(row["image"], []).append(row["group"])
         if settings["label"] is not None and row["label"] is not None:
             labelled.append((row["group"], _SPELLINGS.get(row["label"].lower(), row["label"].lower())))
@@ -93,7 +93,8 @@ def check_shift(pairs: Sequence[tuple[str, str]], label: str) -> dict[str, float
     if counted >= MIN_LABELLED and shares[best] > shares[0] + SHIFT_MARGIN:
         raise DatasetError(
             f"captions fit the {label} of the row {'before' if best < 0 else 'after'} ({shares[best]:.0%} of "
-            f"{counted}) better than their own ({shares[0]:.0%}). Captions and images are misaligned by one; join by id"
+            f"{counted}) better than their own ({shares[0]:.0%}). Captions and images are misaligned by one; "
+            "join them by id."
         )
     return {"captions": counted, "own": shares[0], "before": shares[-1], "after": shares[1]}
 

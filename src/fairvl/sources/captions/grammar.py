@@ -24,6 +24,7 @@ class Grammar:
     ly_adjectives: frozenset[str]
     verbs: frozenset[str]
     nounlike: frozenset[str]
+    plain_verbs: frozenset[str]  # verbs whose form in -s is hardly ever a noun
     bare_verb_after: frozenset[str]
     two_objects_after: frozenset[str]
     an_before: frozenset[str]
@@ -31,6 +32,7 @@ class Grammar:
     perfect: frozenset[str]
     past: frozenset[str]
     demonyms: frozenset[str]
+    foreign: frozenset[str]
     function_words: frozenset[str]
     heads: dict[str, str]
     endings: tuple[str, ...]
@@ -77,10 +79,21 @@ def english() -> Grammar:
             for form in (word, *plurals(word)):
                 heads[form] = kind
     heads["people"] = PERSON
+    for key in ("bare_verb_after", "two_objects_after"):
+        sets[key] = frozenset(form for verb in sets[key] for form in verb_forms(verb))
     return Grammar(
-        **sets, a_before=tuple(words["a_before"].split()), function_words=function_words, heads=heads,
+        **sets, plain_verbs=sets["verbs"] - sets["nounlike"], a_before=tuple(words["a_before"].split()),
+        function_words=function_words, heads=heads,
         endings=tuple(nouns["endings"].split()),
     )  # fmt: skip
+
+
+def verb_forms(verb: str) -> tuple[str, ...]:
+    """Every form of a verb."""
+    past, participle = _IRREGULAR.get(verb, (verb + ("d" if verb.endswith("e") else "ed"),) * 2)
+    third = {"have": "has"}.get(verb) or plurals(verb)[0]
+    stem = verb[:-1] if verb.endswith("e") and not verb.endswith("ee") else verb
+    return verb, third, past, participle, stem + ("ting" if verb == "let" else "ing")
 
 
 def plurals(word: str) -> tuple[str, ...]:
@@ -99,6 +112,11 @@ def is_plural(word: str) -> bool:
     )
 
 
+_IRREGULAR = {
+    "give": ("gave", "given"), "see": ("saw", "seen"), "make": ("made", "made"), "bring": ("brought", "brought"),
+    "buy": ("bought", "bought"), "send": ("sent", "sent"), "feel": ("felt", "felt"), "hear": ("heard", "heard"),
+    "have": ("had", "had"), "let": ("let", "let"),
+}  # fmt: skip
 _BASES = {
     "is": "are", "was": "were", "has": "have", "does": "do", "goes": "go", "isn't": "aren't", "wasn't": "weren't",
     "hasn't": "haven't", "doesn't": "don't", "undergoes": "undergo", "dies": "die", "lies": "lie", "ties": "tie",

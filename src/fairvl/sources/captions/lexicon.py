@@ -101,6 +101,7 @@ class Lexicon:
     fingerprint: str = ""
     neighbours: Mapping[str, frozenset[str]] = field(default_factory=dict)  # what stands beside a word in its phrases
     triggers: frozenset[str] = frozenset()  # a caption with none of these has nothing to look at
+    known: frozenset[str] = frozenset()  # every form that can begin a mention
     neutral_words: frozenset[str] = frozenset()
 
     def __reduce__(self) -> tuple[Any, ...]:  # mapping proxies do not travel between processes
@@ -129,8 +130,7 @@ def load_lexicon(name_or_path: str | Path | Lexicon = "gender-en") -> Lexicon:
     """
     if isinstance(name_or_path, Lexicon):
         return name_or_path
-    path = Path(name_or_path)
-    if path.suffix == ".toml" and path.is_file():
+    if str(name_or_path).endswith(".toml"):
         return _read(name_or_path)  # a file of the user's own may change while we run
     return _cached(str(name_or_path))
 
@@ -184,6 +184,7 @@ def _read(name_or_path: str | Path) -> Lexicon:
         rows=rows,
         fingerprint=fingerprint(document),
         triggers=frozenset(triggers),
+        known=frozenset([*entries, *phrases, *_spaced(spaced, phrases), *UNMARKED]),
         neutral_words=frozenset(
             word for entry in entries.values() for form in (entry.neutral, entry.neutral_plural) if form
             for word in form.split()[-1:]

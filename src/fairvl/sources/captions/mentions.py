@@ -7,8 +7,8 @@ what is a mention.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from .grammar import ANIMAL, BODY, GROUP, PERSON, THING, english, is_plural, plain_form
 from .lexicon import UNMARKED, Entry, Lexicon, Phrase, load_lexicon
@@ -22,8 +22,7 @@ HYPHENS = frozenset(["-", "‐", "‑"])
 _AND = frozenset(["and", "or", "nor"])
 
 
-@dataclass(frozen=True)
-class Mention:
+class Mention(NamedTuple):
     """One place where a caption names a group.
 
     Attributes
@@ -39,26 +38,24 @@ class Mention:
         1 where the rule leaves no doubt; lower where a parser could decide otherwise.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]
     entry: Entry
     role: str
     tail: str = ""
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]
     confidence: float = 1.0
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """A word of the lexicon that stays, and why: "name", "quotation", "markup", "compound", "expression", "thing",
-    "animal", "verb", "game", "label", "unclear"."""
+    "animal", "verb", "game", "label", "language", "unclear"."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     group: str
     why: str
 
 
-@dataclass(frozen=True)
-class Mentions:
+class Mentions(NamedTuple):
     """All mentions of a caption in order, and what was looked at and left alone."""
 
     found: tuple[Mention, ...]
@@ -79,14 +76,16 @@ class _Search:
         self.kept: list[Kept] = []
 
     def run(self) -> Mentions:
-        entries, phrases, lower = self.lexicon.entries, self.lexicon.phrases, self.lower
+        phrases, lower = self.lexicon.phrases, self.lower
         block: dict[int, str] | None = None
         done = -1
-        for i, word in enumerate(lower):
-            if i <= done or not (word in entries or "'" in word or word in phrases or word in UNMARKED):
+        known = self.lexicon.known
+        marked = "'" in self.tokens.text or "’" in self.tokens.text
+        for i in [i for i, word in enumerate(lower) if word in known or (marked and "'" in word)]:
+            if i <= done:
                 continue
-            entry, tail = self._entry(word)
-            if entry is None and word not in phrases:
+            entry, tail = self._entry(lower[i])
+            if entry is None and lower[i] not in phrases:
                 continue
             if block is None:
                 block = blocked(self.tokens)
@@ -159,6 +158,8 @@ class _Search:
             return self._keep(i, entry.group, "compound")
         if not self.lexicon.capitals and self._is_name(i, entry):
             return self._keep(i, entry.group, "name")
+        if self._foreign(i):
+            return self._keep(i, entry.group, "language")
         if kind == "noun":
             if tail == "s" and not entry.plural and not self._owner(i):
                 return self._keep(i, entry.group, "verb")
@@ -174,11 +175,21 @@ class _Search:
                 return self._keep(i, entry.group, "unclear")
             self.found.append(Mention(i, entry, role, tail, confidence=confidence))
         elif kind == "role":
+            if tail == "'s":  # her's, for hers
+                self.found.append(Mention(i, entry, "possessive", "", confidence=0.9))
+                return None
             role, confidence = (her_role if entry.word == "her" else his_role)(self.tokens, i, self.grammar)
             self.found.append(Mention(i, entry, role, tail, confidence=confidence))
         else:
             self.found.append(Mention(i, entry, kind, tail))
         return None
+
+    def _foreign(self, i: int) -> bool:
+        """Whether the words beside this one are rather another language's: "avec son chien"."""
+        beside = (*self.lower[max(i - 1, 0) : i], *self.lower[i + 1 : i + 2])
+        if self.grammar.foreign.isdisjoint(beside):
+            return False
+        return self.grammar.function_words.isdisjoint(beside)
 
     # Names
 
@@ -260,6 +271,8 @@ class _Search:
             (tail in ("'s", "s") and entry.plural) or (entry.plural and self._plural_possessive(i))
         ):
             return "label"
+        if entry.plural and after in self.lexicon.labelled and lower[i].endswith("s") and after not in grammar.verbs:
+            return "label"  # ladies shoes
         if entry.plural and self._plural_possessive(i) and self._after_apostrophe(i) in self.lexicon.labelled:
             return "label"
         if "uncounted" in entry.flags and before.isdigit():

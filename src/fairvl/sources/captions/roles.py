@@ -30,12 +30,12 @@ def her_role(tokens: Tokens, i: int, grammar: Grammar) -> tuple[str, float]:
     if i and tokens.gaps[i] == "/" and tokens.lower[i - 1] == "she":
         return "object", _LIKELY
     before = tokens.lower[i - 1] if i and tokens.gaps[i] == " " else ""
-    if after in grammar.verbs and _is_form_of(before, grammar.bare_verb_after):
+    if after in grammar.verbs and before in grammar.bare_verb_after:
         if ends or (following is not None and following.endswith("ly")):
             return "object", _GUESS
         if after not in grammar.nounlike:
             return "object", _GUESS
-    given = _is_form_of(before, grammar.two_objects_after) and is_plural(after) and ends
+    given = before in grammar.two_objects_after and is_plural(after) and ends
     if given and grammar.head(after) not in (PERSON, ANIMAL):
         return "object", _GUESS
     return "determiner", _LIKELY
@@ -51,7 +51,7 @@ def his_role(tokens: Tokens, i: int, grammar: Grammar) -> tuple[str, float]:
     if (
         i
         and tokens.lower[i - 1] == "of"
-        and (after in grammar.past or after.endswith("ed") or plain_form(after) in grammar.verbs - grammar.nounlike)
+        and (after in grammar.past or after.endswith("ed") or plain_form(after) in grammar.plain_verbs)
     ):
         return "possessive", _GUESS
     return "determiner", _SURE
@@ -67,14 +67,3 @@ def _next(tokens: Tokens, i: int) -> str | None:
 
 def _joined(tokens: Tokens, j: int) -> bool:
     return tokens.gaps[j + 1][:1] == "-" and len(tokens.gaps[j + 1]) == 1
-
-
-def _is_form_of(word: str, verbs: frozenset[str]) -> bool:
-    if not word:
-        return False
-    irregular = {"gave": "give", "saw": "see", "made": "make", "brought": "bring", "bought": "buy", "sent": "send",
-                 "felt": "feel", "heard": "hear", "had": "have", "giving": "give", "making": "make", "having": "have",
-                 "has": "have", "letting": "let", "noticing": "notice", "observing": "observe"}  # fmt: skip
-    if irregular.get(word, word) in verbs:
-        return True
-    return any(word == verb + ending for verb in verbs for ending in ("s", "es", "ed", "d", "ing"))

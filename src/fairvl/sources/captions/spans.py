@@ -59,8 +59,7 @@ class KeptSpan(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
-class Rewrite:
+class Rewrite(NamedTuple):
     """A rewritten caption with everything that changed and what was looked at and kept.
 
     Examples

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 _ASCII = re.compile(r"([A-Za-z0-9]+(?:'[A-Za-z0-9]+)*)")
 _ANY = re.compile(r"((?:[^\W_]|[̀-ͯ])+(?:['’](?:[^\W_]|[̀-ͯ])+)*)")
-_BLOCKS = re.compile(r"[\"“”«»‘'<@:]|www|\.\w")
+_BLOCKS = re.compile(r"[\"“”«»‘'<@/]")
 _QUOTED = re.compile(
     r"(?<!\w)\"(?=\S)[^\"]*?(?<=\S)\"(?!\w)|“[^“”]*”|«[^«»]*»|‘(?=\S)[^‘]*?(?<=\S)’(?!\w)"
     r"|(?<!\w)'(?=\S)[^']*(?:(?<=\w)'(?=\w)[^']*)*(?<=\S)'(?!\w)"
@@ -20,8 +20,7 @@ _CHUNK = re.compile(r"\S+")
 _ADDRESS = re.compile(
     r"://|www\.|\w@\w|^@\w|\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|com|org|net|html?|php|info)\b", re.IGNORECASE
 )
-_ROUGH = re.compile(r"[^\W\d_]+")
-rough_words = _ROUGH.findall  # enough to see that a caption holds no word of a lexicon
+_SPACED = {ord(sign): " " for sign in "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~0123456789’‘“”…—–«»‐‑·•"}
 TERMINALS = frozenset('.!?:;\n…"“(«[{<>—–#*•|/')
 ABBREVIATIONS = frozenset("mr mrs ms mx dr st prof jr sr vs no mt capt lt col gen rev".split())  # noqa: SIM905
 
@@ -56,11 +55,17 @@ class Tokens:
         return not (self.gaps[index].startswith(".") and self.lower[index - 1] in ABBREVIATIONS)
 
 
+def rough_words(lowered: str) -> list[str]:
+    """Pieces of a text in small letters: enough to see that it holds no word of a lexicon."""
+    return lowered.translate(_SPACED).split()
+
+
 def tokenize(text: str) -> Tokens:
     """Words and gaps of a text; apostrophes inside a word belong to it, hyphens part words."""
     if text.isascii():
         parts = _ASCII.split(text)
-        return Tokens(text, parts[1::2], parts[0::2], _ASCII.split(text.lower())[1::2], parts)
+        words = parts[1::2]
+        return Tokens(text, words, parts[0::2], [word.lower() for word in words], parts)
     parts = _ANY.split(text)
     words = parts[1::2]
     lower = [unicodedata.normalize("NFC", word).lower().replace("’", "'") for word in words]
@@ -70,7 +75,7 @@ def tokenize(text: str) -> Tokens:
 def blocked(tokens: Tokens) -> dict[int, str]:
     """Words inside quotations, and inside markup, addresses and file names, with the reason."""
     text = tokens.text
-    if _BLOCKS.search(text) is None:
+    if _BLOCKS.search(text) is None and "." not in text[:-1]:
         return {}
     ranges = [(match.start(), match.end(), "markup") for match in _TAG.finditer(text)]
     if _ADDRESS.search(text):
