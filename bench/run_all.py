@@ -16,13 +16,13 @@ BENCHES = {
     "startup": "Import and `--help`, medians in milliseconds.",
     "projection": (
         "Closed-form projection against the published algorithm written out plainly (exact SVD, four outer products "
-        "per pair, as published; one in `lean`). Bars: 30 times for (1024, 8, 80), 150 times for (1024, 8, 1,000) with 64 MB added, 200 times and 20 MB for (2048, 8, 80), the path "
-        "of 20 lambdas at most 4 times one."
+        "per pair, as published; one in `lean`). Bars: 30 times for (1024, 8, 80), 150 times for (1024, 8, 1,000) with "
+        "64 MB added, 200 times and 20 MB for (2048, 8, 80), the path of 20 lambdas at most 4 times one."
     ),
     "debias_apply": (
-        "`fairvl apply` on float16 vectors against a plain copy with fsync, from the same cold page cache; the default is "
-        "1,000,000 x 512, the gate 10,000,000 (`--rows 10000000 --folder DIR`, 21 GB). Bars: half of the copy's speed, "
-        "1 GB."
+        "`fairvl apply` on float16 vectors against a plain copy with fsync, from the same cold page cache; the default "
+        "is 1,000,000 x 512, the gate 10,000,000 (`--rows 10000000 --folder DIR`, 21 GB). Bars: half of the copy's "
+        "speed, 1 GB."
     ),
     "groups": "Group metrics, 1,000 bootstrap draws at n = 100,000, against fairlearn's `MetricFrame`. Bar: 100 times.",
     "ndkl": "NDKL at n = 10,954 with 7 groups against a plain loop over rows. Bar: 5 ms.",
