@@ -16,6 +16,7 @@ from ...findings import Finding, Scalar
 from ...stats.codes import GroupCodes, encode
 from ...stats.estimate import Estimate
 from .material import Images, Texts
+from .pairs import Pairs
 from .suite import ImageSet, Suite, TextSet
 
 
@@ -29,6 +30,7 @@ class Arm:
     repair: str
     texts: FloatArray
     images: FloatArray | None
+    captions: FloatArray | None = None  # aligned with `Pairs.texts`
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Setting:
     level: float
     seed: int
     crossings: int = 2
+    pairs: Pairs | None = None
 
     def stimuli(self, stimuli: TextSet | ImageSet, arm: Arm, *, half: bool | None = None) -> FloatArray:
         """Vectors of a stimulus set under an arm; `half` takes that half of the images only."""

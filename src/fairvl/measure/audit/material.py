@@ -39,6 +39,8 @@ class Images:
     units: GroupCodes | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     training_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    captions: tuple[str | None, ...] = ()
+    caption_vectors: FloatArray | None = None  # of a store, one row per image, NaN without a caption
 
     @property
     def halves(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -84,11 +86,15 @@ def gather_images(
             name: dataset.columns(name).tolist() for name in dataset.column_names if name not in ("id", "caption")
         }
         vectors, ids, name = dataset.image_vectors.read(), dataset.ids, str(dataset.folder.name)
-        return _images(vectors, ids, columns, name, dataset.fingerprint, (), suite, recode)
+        images = _images(vectors, ids, columns, name, dataset.fingerprint, (), suite, recode)
+        if "text" not in dataset.kinds:
+            return images
+        said = dataset.columns("caption").tolist() if "caption" in dataset.column_names else [None] * len(ids)
+        return replace(images, captions=tuple(said), caption_vectors=dataset.text_vectors.read(missing="keep"))
     source = load_dataset(dataset) if isinstance(dataset, str) else dataset
-    vectors, ids, columns, skipped = _encode(encoder, source, progress)
+    vectors, ids, columns, skipped, captions = _encode(encoder, source, progress)
     images = _images(vectors, ids, columns, source.name, source.fingerprint, skipped, suite, recode)
-    return replace(images, training_counts=getattr(source, "training_counts", {}))
+    return replace(images, captions=captions, training_counts=getattr(source, "training_counts", {}))
 
 
 def gather_texts(encoder: Encoder, texts: Sequence[str]) -> Texts:
@@ -127,13 +133,14 @@ def _same_encoder(encoder: Encoder, store: EmbeddingStore) -> None:
 
 def _encode(
     encoder: Encoder, source: Dataset, progress: Callable[[Iterable[Any], int | None], Iterable[Any]]
-) -> tuple[FloatArray, tuple[str, ...], dict[str, list[Any]], tuple[tuple[str, str], ...]]:
+) -> tuple[FloatArray, tuple[str, ...], dict[str, list[Any]], tuple[tuple[str, str], ...], tuple[str | None, ...]]:
     try:
         length = len(source)  # type: ignore[arg-type]
     except TypeError:
         length = None
     vectors: list[FloatArray] = []
     ids: list[str] = []
+    captions: list[str | None] = []
     rows: list[Mapping[str, Any]] = []
     skipped = [(problem.id, problem.reason) for problem in source.problems]
     batch: list[Any] = []
@@ -147,6 +154,7 @@ def _encode(
             skipped.append((record.id, str(error)))
             continue
         ids.append(record.id)
+        captions.append(record.caption)
         rows.append(record.attributes)
         if len(batch) == BATCH:
             vectors.append(encoder.encode_images(batch))
@@ -157,7 +165,7 @@ def _encode(
         raise DatasetError(f"{source.name}: no image could be used ({len(skipped)} skipped); expected at least one.")
     names = dict.fromkeys(name for row in rows for name in row)
     columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in names}
-    return np.concatenate(vectors), tuple(ids), columns, tuple(skipped)
+    return np.concatenate(vectors), tuple(ids), columns, tuple(skipped), tuple(captions)
 
 
 def _images(

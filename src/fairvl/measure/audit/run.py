@@ -40,11 +40,23 @@ from .material import (
     gather_texts,
     label_columns,
 )
+from .pairs import gather_pairs
 from .rankings import CONVENTIONS, ranking_findings
-from .suite import Suite, load_suite
+from .recalls import RECALL, recall_findings
+from .results import read_results
+from .suite import Suite, load_suite, with_classes
+from .utilities import UTILITY, utility_findings
 
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
-PARTS = (association_findings, classification_findings, ranking_findings, leakage_findings, harm_findings)
+PARTS = (
+    association_findings,
+    classification_findings,
+    ranking_findings,
+    recall_findings,
+    leakage_findings,
+    harm_findings,
+    utility_findings,
+)
 
 
 def audit(
@@ -128,10 +140,12 @@ def audit(
     repairs = _named(operator)
     for name, repair in repairs.items():
         _check_operator(name, repair, model)
-    before = Arm("", texts.vectors, images.vectors if images else None)
-    after = tuple(_repaired(name, repair, texts, images) for name, repair in repairs.items())
+    pairs = gather_pairs(model, images, seed) if compiled.retrieval is not None else None
+    captions = pairs.texts if pairs is not None else None
+    before = Arm("", texts.vectors, images.vectors if images else None, captions)
+    after = tuple(_repaired(name, repair, texts, images, captions) for name, repair in repairs.items())
     treated = frozenset(str(_header(repair).get("attribute", "")) for repair in repairs.values()) - {""}
-    setting = Setting(compiled, images, texts, before, after, treated, draws, level, seed, crossings)
+    setting = Setting(compiled, images, texts, before, after, treated, draws, level, seed, crossings, pairs)
     rows = [finding for part in PARTS for finding in part(setting)]
     if all(math.isnan(row.value) for row in rows):
         reasons = list(dict.fromkeys(row.note for row in rows))
@@ -228,12 +242,13 @@ def _named(operator: Operator | Mapping[str, Operator] | None) -> dict[str, Oper
     return {str(_header(operator).get("method") or "repair"): operator}
 
 
-def _repaired(name: str, repair: Operator, texts: Texts, images: Images | None) -> Arm:
+def _repaired(name: str, repair: Operator, texts: Texts, images: Images | None, captions: FloatArray | None) -> Arm:
     both = bool(getattr(repair, "applies_to_images", False))
     vectors = images.vectors if images else None
     if both and vectors is not None:
         vectors = unit_rows(_applied(name, repair, vectors), f"images after {name}", dtype=np.float32)
-    return Arm(name, _applied(name, repair, texts.vectors) if len(texts.vectors) else texts.vectors, vectors)
+    after = _applied(name, repair, texts.vectors) if len(texts.vectors) else texts.vectors
+    return Arm(name, after, vectors, None if captions is None else _applied(name, repair, captions))
 
 
 def _applied(name: str, repair: Operator, vectors: FloatArray) -> FloatArray:
@@ -267,6 +282,7 @@ def _settings(
         },
         "statistics": dict(statistics),
         "ranking": dict(CONVENTIONS),
+        "recall": dict(RECALL),
         "repairs": {name: _header(repair) for name, repair in repairs.items()},
         "treated_attribute": ", ".join(sorted(treated)),
         "environment": environment(),

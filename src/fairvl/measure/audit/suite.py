@@ -8,7 +8,7 @@ labelled ``gender: woman/man``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,12 +62,13 @@ class Association:
 
 @dataclass(frozen=True)
 class Classification:
-    """One zero-shot task: the classes of an attribute, each described by prompts."""
+    """One zero-shot task: the classes of an attribute, each described by prompts; `top` are the k of its accuracy."""
 
     task: str
     attribute: str
     classes: tuple[str, ...]
     prompts: tuple[TextSet, ...]
+    top: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,49 @@ def load_suite(name: str | Path = "core") -> Suite:
     return _Compiler(place, folder or Path()).compile(document)
 
 
+def with_classes(suite: Suite, bank: str | Path | Bank, *, attribute: str = "", top: tuple[int, ...] = (1, 5)) -> Suite:
+    """The suite with one more zero-shot task: every set of a bank is a class, its prompts the class's prompts.
+
+    Parameters
+    ----------
+    suite : Suite
+    bank : Bank, name of a shipped one, or a ``.toml`` file
+        Class names and templates.
+    attribute : str
+        Column of the data that holds the class; default the bank's own ``attribute``.
+    top : tuple of int
+        The k of top-k accuracy.
+
+    Raises
+    ------
+    BankError
+        Neither the bank nor `attribute` names a column, or the bank has fewer than two sets.
+
+    Examples
+    --------
+    >>> suite = with_classes(load_suite("utility"), "zero-shot-occupation")
+    >>> suite.classifications[-1].attribute, len(suite.classifications[-1].classes)
+    ('occupation', 8)
+    """
+    loaded = bank if isinstance(bank, Bank) else load_bank(bank)
+    column = attribute or loaded.attribute
+    if not column or len(loaded.sets) < 2:
+        raise BankError(
+            f"bank {loaded.id!r} has {len(loaded.sets)} sets and attribute {column!r}; expected two classes or more, and "
+            "the column that holds the class (attribute = in the bank, or attribute=)."
+        )
+    prompts = tuple(TextSet(name, (p := loaded.prompts(name)).texts, p.words) for name in loaded.sets)
+    task = Classification(loaded.id, column, tuple(loaded.sets), prompts, top)
+    spelled = {name: (name,) for name in loaded.sets}
+    known = {column: Attribute(column, (column.lower(),), spelled)} | dict(suite.attributes)
+    banks = {**suite.banks, loaded.id: loaded.fingerprint}
+    kept = tuple(old for old in suite.classifications if old.task != task.task)
+    return replace(
+        suite, attributes=known, classifications=(*kept, task), banks=banks,
+        fingerprint=fingerprint({"suite": suite.fingerprint, "classes": [loaded.fingerprint, column, list(top)]}),
+    )  # fmt: skip
+
+
 _KEYS = {"id", "version", "about", "unit", "attribute", "association", "classification", "retrieval", "leakage", "harm"}
 
 
@@ -241,7 +285,10 @@ class _Compiler:
     def classification(self, row: Mapping[str, Any]) -> Classification:
         classes = tuple(row.get("classes") or self.bank(row["bank"]).sets)
         prompts = tuple(self.text_set(f"{row['bank']}:{name}") for name in classes)
-        return Classification(row["task"], row["attribute"], classes, prompts)
+        top = tuple(row.get("top", ()))
+        if not all(isinstance(k, int) and not isinstance(k, bool) and k > 0 for k in top):
+            raise BankError(f"{self.name}, task {row['task']!r}: top = {list(top)}; expected whole numbers, as [1, 5].")
+        return Classification(row["task"], row["attribute"], classes, prompts, tuple(dict.fromkeys(top)))
 
     def retrieval(self, row: Mapping[str, Any]) -> Retrieval:
         queries: list[TextSet] = []
