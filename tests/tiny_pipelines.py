@@ -49,7 +49,7 @@ def clip_tower(width, projected=False, seed=0, act="quick_gelu"):
     config = CLIPTextConfig(
         vocab_size=len(clip_tokenizer()), hidden_size=width, intermediate_size=2 * width, projection_dim=width,
         num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=WINDOW, bos_token_id=0, eos_token_id=1,
-        pad_token_id=1, initializer_factor=20.0, hidden_act=act,
+        pad_token_id=1, initializer_factor=2.0, hidden_act=act,
     )  # fmt: skip
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
 

@@ -189,6 +189,12 @@ class Operator(ABC):
         both = self.applies_to_images if images is None else images
         return wrap(self, encoder, images=both, allow_other_encoder=allow_other_encoder)
 
+    def attach(self, pipeline: Any, **options: Any) -> Any:
+        """`pipeline` (of diffusers) with its text states sent through this operator; see `pipelines.attach`."""
+        from .pipelines import attach
+
+        return attach(self, pipeline, **options)
+
     def _storage(self) -> str:
         return "factors"
 

@@ -1,9 +1,25 @@
 """Operators and closed forms inside text-to-image pipelines of diffusers."""
 
+from .attach import TowerUntouched as TowerUntouched
+from .attach import attach as attach
+from .attach import detach as detach
 from .edit import CrossAttentionEdit as CrossAttentionEdit
 from .edit import edit_cross_attention as edit_cross_attention
+from .fit import PipelineOperator as PipelineOperator
+from .fit import fit_on_pipeline as fit_on_pipeline
 from .sites import Site as Site
 from .sites import sites_of as sites_of
 from .sites import text_states as text_states
 
-__all__ = ["CrossAttentionEdit", "Site", "edit_cross_attention", "sites_of", "text_states"]
+__all__ = [
+    "CrossAttentionEdit",
+    "PipelineOperator",
+    "Site",
+    "TowerUntouched",
+    "attach",
+    "detach",
+    "edit_cross_attention",
+    "fit_on_pipeline",
+    "sites_of",
+    "text_states",
+]

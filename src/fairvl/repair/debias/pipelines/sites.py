@@ -111,6 +111,14 @@ def site_named(pipeline: Any, name: str) -> Site:
     return sites[name]
 
 
+def width(pipeline: Any, site: Site) -> int:
+    """Width of the states of a site."""
+    config = getattr(pipeline, site.tower).config
+    if site.layer == "projected":
+        return int(config.projection_dim)
+    return int(getattr(config, "hidden_size", None) or config.d_model)
+
+
 def window(pipeline: Any, site: Site, max_sequence_length: int | None = None) -> int:
     """Tokens that a tower is given."""
     if "T5" in type(getattr(pipeline, site.tower)).__name__:

@@ -28,6 +28,10 @@ def text_maps(pipeline: Any, weights: Sequence[str] = WHICH) -> dict[str, Any]:
     unet = getattr(pipeline, "unet", None)
     if unet is None:
         return {"context_embedder": pipeline.transformer.context_embedder}
+    if getattr(unet, "encoder_hid_proj", None) is not None:
+        raise OperatorError(
+            f"{type(unet).__name__} projects text states before cross-attention; that is not supported."
+        )
     ends = tuple(f"attn2.to_{which[0]}" for which in weights)
     found = {name: module for name, module in unet.named_modules() if name.endswith(ends)}
     if not found:
