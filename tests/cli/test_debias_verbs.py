@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from fairvl.cli import main
 from fairvl.findings import Findings
@@ -71,6 +72,34 @@ def test_apply_makes_a_store_and_refuses_another_encoders(run, tmp_path):
     assert run("apply", tmp_path / "o", tmp_path / "t", "-o", tmp_path / "no", "--allow-other-encoder").exit_code == 0
 
 
+def test_group_robustness_on_a_folder_of_waterbirds(run, tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["img_id,img_filename,y,split,place,place_filename"]
+    for number in range(48):
+        Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+        lines.append(f"{number},{number}.png,{number % 2},{2 if number >= 8 else 0},{number // 2 % 2},-")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
+    fitted = run(
+        "debias", "fake:64", "--attribute", "place", "--bank", "paper-waterbirds", "--subspace", "span",
+        "--method", "calibrated", "-o", tmp_path / "paper",
+    )  # fmt: skip
+    assert fitted.exit_code == 0, fitted.output
+    assert "calibrated operator of rank 8" in fitted.output
+    done = run(
+        "audit", "-e", "fake:64", "-d", f"waterbirds:{tmp_path}", "--suite", "waterbirds",
+        "--operator", tmp_path / "paper", "--draws", 100, "-o", tmp_path / "out",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    found = Findings.read(tmp_path / "out/findings.json")
+    for arm in ("before", "after", "difference"):
+        for metric in ("worst_group_accuracy", "average_worst_gap", "accuracy_gap", "adjusted_accuracy"):
+            row = found.one(metric=metric, arm=arm)
+            assert row.attribute == "group"
+            assert row.low <= row.value <= row.high
+    assert "waterbird on land 2" in found.one(metric="adjusted_accuracy", arm="before").note
+    assert "waterbird on land" in (tmp_path / "out/report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -78,6 +107,8 @@ def test_apply_makes_a_store_and_refuses_another_encoders(run, tmp_path):
         (("debias", "fake", "--lambda", "-1", "-o", "x"), "lam -1.0"),
         (("debias", "fake", "--method", "leace", "--references", "absent:x", "-o", "x"), "absent"),
         (("debias", "fake", "--method", "all", "--bank", "weat", "-o", "x"), "its own bank"),
+        (("debias", "fake", "--bank", "paper-waterbirds", "-o", "x"), "subspace='span'"),
+        (("audit", "-e", "fake", "-d", "waterbirds:absent", "--suite", "waterbirds", "-o", "out"), "no such folder"),
         (("apply", "absent", "absent", "-o", "x"), "no such file"),
         (("bake", "absent", "absent", "-o", "x"), "no such file"),
     ],
