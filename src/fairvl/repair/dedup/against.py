@@ -115,29 +115,13 @@ def _best(first: Ints, second: Ints, similarity: NDArray[np.float64]) -> Iterabl
 def decide_beside(lists: Neighbours, plan: Plan, level: float, witness: Ints, similarity: Any) -> KeepList:
     """The keep list of a bucket of which some rows are covered by kept ones; their witness is ``-2 - row``."""
     rest = np.flatnonzero(witness == NONE)
-    inner = decide(_among(lists, rest), _plan_among(plan, rest), level)
+    inner = decide(lists.among(rest), plan.among(rest), level)
     n = len(lists)
     kept, why = np.zeros(n, bool), np.full(n, COVERED, np.int8)
     found, like = -2 - witness, np.array(similarity, np.float64)
     kept[rest], why[rest], like[rest] = inner.kept, inner.reasons, inner.similarity
     found[rest] = np.where(inner.kept, NONE, rest[inner.witness])
     return replace(inner, kept=kept, witness=found, similarity=like, reasons=why)
-
-
-def _among(lists: Neighbours, rest: Ints) -> Neighbours:
-    number = np.full(len(lists), NONE)
-    number[rest] = np.arange(len(rest))
-    both = (number[lists.first] >= 0) & (number[lists.second] >= 0)
-    return replace(
-        lists, first=number[lists.first[both]], second=number[lists.second[both]], similarity=lists.similarity[both],
-        representative=number[lists.representative[rest]], clusters=lists.clusters[rest], order=lists.order[rest],
-        vectors=lists.vectors[rest], ids=None, known={},
-    )  # fmt: skip
-
-
-def _plan_among(plan: Plan, rest: Ints) -> Plan:
-    concepts = None if plan.concepts is None else plan.concepts.take(rest)
-    return replace(plan, rank=plan.rank[rest], concepts=concepts)
 
 
 __all__ = ["KeptSet", "covered", "decide_beside", "read_kept_bucket", "spread_kept"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,17 @@ class Neighbours:
 
     def __len__(self) -> int:
         return len(self.clusters)
+
+    def among(self, rows: Ints) -> Neighbours:
+        """The lists of some rows, which hold every row that equals one of them in its cluster; without ids."""
+        number = np.full(len(self), -1)
+        number[rows] = np.arange(len(rows))
+        both = (number[self.first] >= 0) & (number[self.second] >= 0)
+        return replace(
+            self, first=number[self.first[both]], second=number[self.second[both]], similarity=self.similarity[both],
+            representative=number[self.representative[rows]], clusters=self.clusters[rows], order=self.order[rows],
+            vectors=self.vectors[rows], ids=None, known={},
+        )  # fmt: skip
 
     def above(self, threshold: float | None = None) -> tuple[Ints, Ints, NDArray[np.float32]]:
         """Pairs of different vectors with cosine > `threshold` (default: that of the pass).

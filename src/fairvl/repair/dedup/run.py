@@ -137,8 +137,8 @@ def dedup(
     >>> dedup(store, folder + "/out", threshold=0.9).kept_ids
     ('a', 'c')
     """
-    if not isinstance(store, EmbeddingStore):
-        store = EmbeddingStore.open(store)
+    # Opened anew in any case: a store that was cut since it was opened is refused here, not in the middle.
+    store = EmbeddingStore.open(store.folder if isinstance(store, EmbeddingStore) else store)
     n = len(store)
     _check(policy, keep, threshold, kind, n, seed)
     out = Path(out)

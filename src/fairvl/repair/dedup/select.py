@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,6 +37,11 @@ class Plan:
     options: Mapping[str, Any]
     start: Ledger | None = None
 
+    def among(self, rows: Ints) -> Plan:
+        """The plan for some of the rows."""
+        concepts = None if self.concepts is None else self.concepts.take(rows)
+        return replace(self, rank=self.rank[rows], concepts=concepts)
+
     def stands(self, graph: Graph) -> tuple[Ints, Ledger | None]:
         """The row that stands for every row, and the ledger of what is kept."""
         if self.policy == "semdedup":
@@ -54,6 +60,7 @@ def select(
     policy: str = "fair",
     threshold: float | None = None,
     keep: float | None = None,
+    share: float | None = None,
     centroid: ArrayLike | None = None,
     similarity: ArrayLike | None = None,
     concepts: Any = None,
@@ -82,6 +89,9 @@ def select(
     keep : float, optional
         Share of rows to keep, instead of a threshold: the threshold that comes nearest is searched, and what is then
         left over or lacking is trimmed or refilled (reasons of their own).
+    share : float, optional
+        With `keep`: search the threshold on about this share of the clusters only, and neither trim nor refill. The
+        settings say what the sample predicts, with its interval (`calibrate`).
     centroid : (d,) or (k, d) array, optional
         Centroid of the cluster, or one per cluster code. Rows farthest from it come first, in float64, ties by id or
         position. Default: the mean direction of each cluster.
@@ -118,8 +128,7 @@ def select(
         raise InputError(f"policy={policy!r}; expected one of {', '.join(POLICIES)}.")
     if keep is not None and threshold is not None:
         raise InputError("both keep= and threshold= are given; expected one of them.")
-    n = len(neighbours)
-    given = None if concepts is None else Concepts.of(concepts, n, relevant=relevant, target=target)
+    given = None if concepts is None else Concepts.of(concepts, len(neighbours), relevant=relevant, target=target)
     if policy == "fairdedup" and given is None:
         raise InputError("policy='fairdedup' needs concepts= [n, p].")
     rank = _rank(neighbours, policy, centroid, similarity, quality, seed)
@@ -127,6 +136,8 @@ def select(
     try:
         if keep is None:
             return decide(neighbours, plan, threshold)
+        if share is not None:
+            return decide_sampled(neighbours, plan, keep, share, seed)
         return decide_size(neighbours, plan, keep)
     except TypeError as error:
         if options and "keyword" in str(error):
@@ -187,6 +198,69 @@ def decide_size(neighbours: Neighbours, plan: Plan, keep: float) -> KeepList:
     if plan.concepts is not None:
         ledger = plan.concepts.ledger(kept)
     return KeepList(kept, witness, similarity, reasons, plan.policy, level, keep, ledger, neighbours.ids, settings)
+
+
+def decide_sampled(neighbours: Neighbours, plan: Plan, keep: float, share: float, seed: int) -> KeepList:
+    """The keep list at the threshold that a sample of clusters asks for, as it comes out."""
+    found = calibrate(neighbours, plan, keep, share=share, seed=seed)
+    result = decide(neighbours, plan, found.threshold)
+    told = {"predicted": found.share, "predicted_low": found.low, "predicted_high": found.high,
+            "sampled_clusters": found.clusters, "sampled_rows": found.rows}  # fmt: skip
+    return replace(result, requested=keep, settings={**result.settings, **told})
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold found on some clusters, and what it predicts for all of them.
+
+    Attributes
+    ----------
+    threshold : float
+    share, low, high : float
+        Share of rows that it keeps in the sample, with the interval for all clusters at `level` (a ratio of means over
+        clusters; the clusters are the units).
+    clusters, rows : int
+        Size of the sample.
+    """
+
+    threshold: float
+    share: float
+    low: float
+    high: float
+    level: float
+    clusters: int
+    rows: int
+
+
+def calibrate(
+    neighbours: Neighbours, plan: Plan, keep: float, *, share: float = 0.1, seed: int = 0, level: float = 0.95
+) -> Calibration:
+    """The threshold that keeps `keep` of the rows of a sample of clusters.
+
+    Clusters are sorted by their number of pairs and every ``1 / share``-th is taken, from a start drawn from `seed`, so
+    that crowded and sparse ones are sampled alike.
+    """
+    from scipy.special import ndtri
+
+    if not 0 < share <= 1:
+        raise InputError(f"share={share}; expected a share of the clusters, above 0 and up to 1.")
+    codes, which = np.unique(neighbours.clusters, return_inverse=True)
+    pairs = np.bincount(which[neighbours.first], minlength=len(codes))
+    order = np.lexsort((codes, np.bincount(which), pairs))
+    step = 1 / share
+    first = np.random.default_rng(seed).uniform(0, min(step, len(codes)))
+    chosen = order[np.arange(first, len(codes), step).astype(int)]
+    rows = np.flatnonzero(np.isin(which, chosen))
+    sample, mine = neighbours.among(rows), plan.among(rows)
+    level_found = decide_size(sample, mine, keep).threshold
+    kept = decide(sample, mine, level_found).kept
+    number = np.unique(which[rows], return_inverse=True)[1]
+    sizes, stay = np.bincount(number), np.bincount(number, weights=kept)
+    found = float(kept.mean())
+    m = len(sizes)
+    error = math.sqrt(float(((stay - found * sizes) ** 2).sum()) / max(m - 1, 1) * m) / len(rows) if m > 1 else 1.0
+    half = float(ndtri((1 + level) / 2)) * error * math.sqrt(max(0.0, 1 - m / len(codes)))
+    return Calibration(level_found, found, max(0.0, found - half), min(1.0, found + half), level, m, len(rows))
 
 
 def _rank(
