@@ -25,6 +25,8 @@ from .sources.embed import embed as embed
 from .sources.encoders import EncoderCard as EncoderCard
 from .sources.encoders import encoder as encoder
 from .sources.encoders import load_encoder as load_encoder
+from .sources.generators import generate as generate
+from .sources.generators import load_generator as load_generator
 from .sources.prompts import load_bank as load_bank
 from .sources.stimuli import load_registry as load_registry
 from .sources.store import EmbeddingStore as EmbeddingStore

@@ -558,6 +558,53 @@ def _compare(encoder: Any, out: Path, as_json: bool, **options: Any) -> None:
     _write(comparison.findings, out, as_json)
 
 
+@main.command(
+    epilog=_example(
+        "fairvl generate world:text-to-image prompts.csv --seeds 200 -o before",
+        "fairvl generate world:text-to-image prompts.csv --seeds 200 --operator gender.safetensors -o after",
+    )
+)
+@click.argument("generator")
+@click.argument("prompts", type=_file)
+@click.option("-o", "--out", type=_folder, required=True, help="Folder of images and prompts.csv.")
+@click.option("--seeds", type=click.IntRange(1), default=16, show_default=True, help="Images per prompt.")
+@click.option("--first-seed", type=click.IntRange(0), default=0, show_default=True, help="Seeds count from here.")
+@click.option("--operator", type=click.Path(path_type=Path), help="Attach this operator (a file, or one per tower).")
+@click.option("--variant", help="paper, midpoint, end-of-text, from-end-of-text or words.")
+@click.option("--negative", is_flag=True, help="Send the negative prompt through the operator too.")
+@click.option("--allow-other-encoder", is_flag=True, help="Also attach an operator fitted on another text tower.")
+@click.option("--steps", type=click.IntRange(1), help="Sampling steps.  [default: the pipeline's]")
+@click.option("--guidance", type=click.FloatRange(0), help="Guidance scale.  [default: the pipeline's]")
+@click.option("--device", help="For example cuda.  [default: cpu]")
+@click.option("--engine", default="local", show_default=True, help="local or shard:i/n.")
+def generate(
+    generator: str, prompts: Path, out: Path, seeds: int, first_seed: int, operator: Path | None, variant: str | None,
+    negative: bool, allow_other_encoder: bool, steps: int | None, guidance: float | None, device: str | None,
+    engine: str,
+) -> None:  # fmt: skip
+    """Draw every prompt of the table PROMPTS with GENERATOR; killed, the same command goes on.
+
+    \b
+    GENERATOR is world:text-to-image, or diffusers: with a folder or a repository. PROMPTS is a table with the column
+    prompt; concept, kind (neutral or explicit) and expected (the group an explicit prompt names) are carried along.
+    """
+    from ..sources.generators import generate as run
+    from ..sources.generators import load_generator
+
+    require_writable(out)
+    loaded = load_generator(generator, steps=steps, guidance=guidance, device=device)
+    if operator is not None:
+        from ..repair.debias.pipelines import PipelineOperator, attach
+
+        attach(
+            PipelineOperator.load(operator), getattr(loaded, "pipeline", None), variant=variant, negative=negative,
+            allow_other_encoder=allow_other_encoder,
+        )  # fmt: skip
+    made = run(loaded, prompts, out, seeds=range(first_seed, first_seed + seeds), engine=engine)
+    done = sum(int(facts["n"]) for facts in made.facts if facts)
+    click.echo(f"{done} images in {out}" + ("" if made.complete else "; other parts are missing"), err=True)
+
+
 @main.command(epilog=_example("fairvl apply gender.safetensors store -o fairer-store"))
 @click.argument("operator", type=_file)
 @click.argument("store", type=_folder)

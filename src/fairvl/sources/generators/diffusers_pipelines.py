@@ -166,6 +166,18 @@ def load_diffusers(
     )  # fmt: skip
 
 
+def load_text_towers(folder: Path) -> Any:
+    """The pipeline of a folder with its tokenizers and text towers alone."""
+    diffusers = need("diffusers", "diffusion")
+    index = check_pipeline_folder(folder)
+    others = [
+        name for name, kind in index.items() if isinstance(kind, list) and not name.startswith(("text_", "token"))
+    ]
+    with offline(), _quiet(diffusers):
+        kind = getattr(diffusers, index["_class_name"])
+        return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **dict.fromkeys(others))
+
+
 def _loaded(diffusers: Any, kind: str, folder: Path, options: dict[str, Any]) -> Any:
     """Through the automatic class where it knows the pipeline, so that an inpainting checkpoint makes images too."""
     try:
