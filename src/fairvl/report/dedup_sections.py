@@ -15,6 +15,7 @@ from .study_rows import free, mark_of, rows_of, runs_with
 from .vocabulary import interval_text, p_text, plural, spaced, value_text
 
 MOST_CHANGES = 40
+PICTURES = ("dropped_picture", "witness_picture")  # free columns that hold a small JPEG as a data URI
 PROMISES = {
     "kept_share": "rows kept",
     "kept_with_kept_duplicate": "kept rows with a kept duplicate",
@@ -115,7 +116,7 @@ def _reasons(comparison: Comparison) -> list[Figure]:
 def _examples(comparison: Comparison) -> list[Figure]:
     figures = []
     for rows, suffix in runs_with(comparison, "example_pair"):
-        pictures = any(free(row, "dropped_picture") or free(row, "witness_picture") for row in rows)
+        pictures = any(free(row, name) for row in rows for name in PICTURES)
         body = [
             (
                 _named(row, "dropped", pictures),
@@ -138,7 +139,14 @@ def _named(row: Finding, name: str, pictures: bool) -> Markup | str:
     source = free(row, f"{name}_picture")
     if not source.startswith("data:image/jpeg;base64,"):
         return text
-    return tag("span", tag("img", src=source, alt=f"{name}: {text}", height="72"), tag("br"), text)
+    picture = Markup('<img src="{}" alt="" height="72"><br>').format(source)
+    return tag("span", picture, text)
+
+
+def with_pictures(comparison: Comparison) -> bool:
+    """Whether any finding holds a picture."""
+    rows = (row for found, _ in runs_with(comparison, "example_pair") for row in found)
+    return any(free(row, name) for row in rows for name in PICTURES)
 
 
 def _groups(comparison: Comparison) -> list[Figure]:

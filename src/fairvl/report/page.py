@@ -16,6 +16,7 @@ from .. import __version__
 from ..atomic import write_atomic
 from ..errors import FindingsError
 from ..findings import Finding, Findings
+from .dedup_sections import PICTURES, with_pictures
 from .generation_sections import pictures
 from .headline import headline
 from .methods import method_texts, metric_texts
@@ -100,7 +101,7 @@ def render(
     rows = [row for run in comparison.runs for row in run.findings]
     levels = sorted({row.level for row in rows if row.level is not None})
     return template.render(
-        policy=_policy(css, js, pictures="img-src data:; " if sheets else ""),
+        policy=_policy(css, js, pictures="img-src data:; " if sheets or with_pictures(comparison) else ""),
         css=css,
         js=js,
         version=__version__,
@@ -283,7 +284,7 @@ def _within(rows: Iterable[tuple[tuple[str, str | None], ...]]) -> tuple[tuple[t
 
 def _table_row(run: str | None, row: Finding) -> tuple[tuple[str, str | None], ...]:
     what = [str(row.extra[k]) for k in SUBJECT if row.extra.get(k) not in (None, "")]
-    known = {*SUBJECT, "repair", "role", "x", "y", "a", "b"}
+    known = {*SUBJECT, *PICTURES, "repair", "role", "x", "y", "a", "b"}
     what += [f"{k} {v}" for k, v in row.extra.items() if k not in known and v not in (None, "")]
     repair = str(row.extra.get("repair") or "")
     arm = f"{row.arm}, {repair}" if repair and row.arm != "before" else row.arm
