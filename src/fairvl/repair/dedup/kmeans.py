@@ -24,6 +24,7 @@ from .devices import nearest_two
 from .rows import Floats, Ints, Rows, dots, prepared, representatives
 
 BLOCK = 8192
+CACHED = 2**20  # products that stay in a core's cache until they are looked at
 PER_CENTROID = 256  # rows per centroid that the fit looks at, as in the published runs
 
 
@@ -177,13 +178,18 @@ def fit_ordered(
     reseeded = 0
     codes: Ints | None = None
     for _ in range(iterations):
-        new = TwoLevel.of(centroids).assign(rows) if two_levels else assign(rows, centroids, backend=backend)
-        history.append(float(new.similarity.mean()))
-        if codes is not None and np.array_equal(codes, new.clusters):
+        new = TwoLevel.of(centroids).codes(rows) if two_levels else _codes(rows, centroids, backend=backend)
+        total = _sums(rows, new, len(centroids))
+        history.append(float((total * centroids).sum() / len(rows)))
+        if codes is not None and np.array_equal(codes, new):
             break
-        codes = new.clusters.copy()
-        reseeded += _fill_empty(new, len(centroids))
-        centroids = _updated(rows, new.clusters, centroids)
+        codes = new.copy()
+        empty = _fill_empty(rows, new, centroids)
+        reseeded += empty
+        total = _sums(rows, new, len(centroids)) if empty else total
+        length = np.sqrt((total * total).sum(axis=1, keepdims=True))
+        mean = total / np.where(length > 0, length, 1.0)
+        centroids = np.where(length > 0, mean, centroids).astype(np.float32)
     return Clustering(centroids, tuple(history), reseeded, len(rows))
 
 
@@ -202,8 +208,14 @@ def assign(
     rows, centres = np.asarray(vectors), np.asarray(centroids, dtype=np.float32)
     if rows.ndim != 2 or centres.ndim != 2 or rows.shape[1] != centres.shape[1] or not len(centres):
         raise InputError(f"rows of shape {rows.shape}, centroids of shape {centres.shape}; expected the same width.")
+    codes = _codes(rows, centres, block, backend)
+    return Assignment(codes, dots(rows, np.arange(len(rows)), codes, centres))
+
+
+def _codes(rows: Rows, centres: NDArray[np.float32], block: int = BLOCK, backend: str = "numpy") -> Ints:
+    """Nearest centroid of every row."""
     codes = np.empty(len(rows), np.int64)
-    step = max(1, min(block, 2**24 // len(centres)))
+    step = max(1, min(block, max(256, CACHED // len(centres))))
     search = None if backend == "numpy" else nearest_two(backend)
     buffer = np.empty((min(step, len(rows)) if search is None else 0, len(centres)), np.float32)
     for part in blocks(len(rows), step):
@@ -213,7 +225,7 @@ def assign(
             continue
         product = np.matmul(np.asarray(mine, dtype=np.float32), centres.T, out=buffer[: len(mine)])
         codes[part] = _nearest(mine, product, centres)
-    return Assignment(codes, dots(rows, np.arange(len(rows)), codes, centres))
+    return codes
 
 
 def _settled(rows: Rows, best: Ints, gap: NDArray[np.float32], centres: NDArray[np.float32]) -> Ints:
@@ -221,7 +233,7 @@ def _settled(rows: Rows, best: Ints, gap: NDArray[np.float32], centres: NDArray[
     unsure = np.flatnonzero(~(gap > 2 * product_error(rows.shape[1])))
     if len(unsure):
         best = best.copy()
-        best[unsure] = assign(rows[unsure], centres).clusters
+        best[unsure] = _codes(rows[unsure], centres)
     return best
 
 
@@ -285,10 +297,15 @@ class TwoLevel:
 
         As in `assign`, float64 decides where float32 cannot: neither blocks nor the order of rows change a cluster.
         """
+        codes = self.codes(rows)
+        return Assignment(codes, dots(rows, np.arange(len(rows)), codes, self.centroids))
+
+    def codes(self, rows: Rows) -> Ints:
+        """The clusters alone."""
         codes = np.empty(len(rows), np.int64)
         for part in blocks(len(rows), 4 * BLOCK):
             codes[part] = self._nearest(rows[part])
-        return Assignment(codes, dots(rows, np.arange(len(rows)), codes, self.centroids))
+        return codes
 
     def _nearest(self, rows: Rows) -> Ints:
         mine = np.asarray(rows, dtype=np.float32)
@@ -340,27 +357,27 @@ class TwoLevel:
         return Agreement(equal / max(1, len(rows)), low, high, len(rows))
 
 
-def _updated(rows: NDArray[np.float32], codes: Ints, old: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sums(rows: NDArray[np.float32], codes: Ints, k: int) -> Floats:
+    """Sum of the rows of every cluster, ``float64 [k, d]``."""
     from scipy.sparse import csr_matrix
 
-    total = np.zeros(old.shape)
+    total = np.zeros((k, rows.shape[1]))
     for part in blocks(len(rows), BLOCK):
         size = part.stop - part.start
-        member = csr_matrix((np.ones(size), (codes[part], np.arange(size))), shape=(len(old), size))
-        total += member @ rows[part].astype(np.float64)
-    length = np.sqrt((total * total).sum(axis=1, keepdims=True))
-    return np.where(length > 0, total / np.where(length > 0, length, 1.0), old).astype(np.float32)
+        member = csr_matrix((np.ones(size, np.float32), (codes[part], np.arange(size))), shape=(k, size))
+        total += member @ rows[part]
+    return total
 
 
-def _fill_empty(new: Assignment, k: int) -> int:
-    """Give every empty cluster the row that fits worst in the largest cluster; `new.clusters` changes."""
-    sizes = np.bincount(new.clusters, minlength=k)
+def _fill_empty(rows: NDArray[np.float32], codes: Ints, centroids: NDArray[np.float32]) -> int:
+    """Give every empty cluster the row that fits worst in the largest cluster; `codes` changes."""
+    sizes = np.bincount(codes, minlength=len(centroids))
     empty = np.flatnonzero(sizes == 0).tolist()
     for code in empty:
         largest = int(sizes.argmax())
-        members = np.flatnonzero(new.clusters == largest)
-        worst = members[new.similarity[members].argmin()]
-        new.clusters[worst] = code
+        members = np.flatnonzero(codes == largest)
+        worst = members[dots(rows, members, codes[members], centroids).argmin()]
+        codes[worst] = code
         sizes[largest] -= 1
         sizes[code] = 1
     return len(empty)
