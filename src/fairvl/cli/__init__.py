@@ -133,6 +133,7 @@ def embed(
         "fairvl audit -e open_clip:ViT-B-32/openai -d 'folder:photos?metadata=labels.csv' -o audit",
         "fairvl audit -e stored:store --operator gender.safetensors -o audit",
         "fairvl audit --predictions faces.csv.gz --id file --truth gender --prediction gender_preds -o audit",
+        "fairvl audit -e stored:store --suite utility --classes imagenet.toml --results eval_results.jsonl -o audit",
     )
 )
 @click.option("-e", "--encoder", help="Encoder under audit, for example open_clip:ViT-B-32/openai or stored:DIR.")
@@ -154,13 +155,17 @@ def embed(
 @click.option(
     "--crossings", type=click.IntRange(1, 4), default=2, show_default=True, help="Attributes crossed at most."
 )
+@click.option("--classes", help="One more zero-shot task: a bank whose sets are the classes.")
+@click.option("--class-column", default="", help="Column of the classes.  [default: the bank's attribute]")
+@click.option("--results", type=_file, help="Result file of CLIP_benchmark or DataComp to show beside the rest.")
 @click.option("-o", "--out", type=_folder, required=True, help="Folder of findings and report.")
 @_uncertainty
 @_json
 def audit(
     encoder: str | None, dataset: str | None, predictions: Path | None, truth: str, prediction: str,
     id_column: str | None, groups: str | None, suite: str, operators: Sequence[Path], recode: Sequence[str],
-    crossings: int, out: Path, draws: int, level: float, seed: int, as_json: bool,
+    crossings: int, classes: str | None, class_column: str, results: Path | None, out: Path, draws: int, level: float,
+    seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure everything that applies to an encoder, or to stored predictions, and write the report."""
     from ..measure.audit import audit as run
@@ -175,7 +180,8 @@ def audit(
     findings = run(
         encoder, dataset=dataset, predictions=predictions, suite=suite, operator=repairs or None,
         groups=groups.split(",") if groups else None, recode=_recodes(recode), truth=truth, prediction=prediction,
-        id=id_column, crossings=crossings, draws=draws, level=level, seed=seed,
+        id=id_column, crossings=crossings, draws=draws, level=level, seed=seed, classes=classes,
+        class_column=class_column, results=results,
     )  # fmt: skip
     _write(findings, out, as_json)
 
@@ -637,17 +643,24 @@ def apply(
 
 
 @main.command(epilog=_example("fairvl bake gender.safetensors my-clip -o my-fairer-clip"))
-@click.argument("operator", type=_file)
+@click.argument("operator", type=click.Path(path_type=Path))
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder, or file for a file.")
 @click.option("--side", "sides", multiple=True, type=click.Choice(["text", "image"]), help="Which towers. Repeatable.")
 @click.option("--allow-other-encoder", is_flag=True, help="Also take weights that the operator was not fitted on.")
 def bake(operator: Path, checkpoint: Path, out: Path, sides: Sequence[str], allow_other_encoder: bool) -> None:
-    """Fold OPERATOR into the projection of an open_clip or transformers CHECKPOINT: no code of ours is needed then."""
+    """Fold OPERATOR into the weights of CHECKPOINT: no code of ours is needed then.
+
+    \b
+    CHECKPOINT is a model of open_clip or transformers, or a text-to-image pipeline of diffusers. For a pipeline with
+    several text towers OPERATOR may be a folder with one file for each.
+    """
     from ..repair.debias import Operator
     from ..repair.debias import bake as run
+    from ..repair.debias.pipelines import PipelineOperator
 
-    run(Operator.load(operator), checkpoint, out, sides=tuple(sides) or None, allow_other_encoder=allow_other_encoder)
+    loaded: Any = PipelineOperator.load(operator) if operator.is_dir() else Operator.load(operator)
+    run(loaded, checkpoint, out, sides=tuple(sides) or None, allow_other_encoder=allow_other_encoder)
     click.echo(f"baked into {out}", err=True)
 
 

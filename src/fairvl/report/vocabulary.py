@@ -190,8 +190,40 @@ METRICS: dict[str, Metric] = {
         "utility",
         "The share of queries whose own image (or caption) is among the first k results.",
     ),
+    "top_k_accuracy": Metric(
+        "Top-k accuracy",
+        "share",
+        "high",
+        "utility",
+        "The share of images whose given class is among the k classes that the model finds nearest.",
+    ),
+    "mean_per_class_recall": Metric(
+        "Mean per-class recall",
+        "share",
+        "high",
+        "utility",
+        "Recall of each class, averaged over classes, so that a frequent class weighs no more than a rare one.",
+    ),
 }
 
+METRICS |= {
+    "repair_bias": Metric(
+        "What is left of the bias",
+        "plain",
+        "low",
+        "front",
+        "How the methods of a comparison are placed: the mean MaxSkew over neutral queries; without images, the mean "
+        "size of the social associations of texts. The unit names which.",
+    ),
+    "repair_utility": Metric(
+        "What is left of the use",
+        "plain",
+        "high",
+        "front",
+        "The mean zero-shot accuracy over tasks that do not ask for the attribute; without images, the correlation of "
+        "all cosines between neutral texts with what they were.",
+    ),
+}
 METRICS |= {name: Metric(label, kind, best, "study", text) for name, (label, kind, best, text) in STUDY.items()}
 METRICS |= {name: Metric(label, kind, best, "images", text) for name, (label, kind, best, text) in GENERATION.items()}
 METRICS |= {name: Metric(label, kind, best, "dedup", text) for name, (label, kind, best, text) in DEDUP.items()}

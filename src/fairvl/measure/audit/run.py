@@ -22,6 +22,7 @@ from ...fingerprints import fingerprint
 from ...sources.datasets import Dataset, read_table
 from ...sources.datasets.table import check_unique, require_column
 from ...sources.encoders import Encoder
+from ...sources.prompts import Bank
 from ...sources.store import EmbeddingStore
 from ...stats.codes import as_text
 from .arms import Arm, Setting
@@ -65,6 +66,7 @@ def audit(
     operator: Operator | Mapping[str, Operator] | None = None, groups: Sequence[str] | None = None,
     recode: Recode | None = None, truth: str = "y_true", prediction: str = "y_pred", id: str | None = None,
     crossings: int = 2, draws: int = 1000, level: float = 0.95, seed: int = 0,
+    classes: str | Path | Bank | None = None, class_column: str = "", results: Path | str | None = None,
 ) -> Findings:  # fmt: skip
     """Everything of a suite that applies, as Findings; with operators, before, after and their paired difference.
 
@@ -92,6 +94,10 @@ def audit(
         How many attributes are crossed at most in group metrics and harm rates.
     draws, level, seed
         Bootstrap draws, interval level, and the seed of every random step. Both arms use the same resamples.
+    classes, class_column
+        One more zero-shot task: a bank (its sets are the classes) and the column that holds them (`with_classes`).
+    results
+        Result file of CLIP_benchmark or DataComp, whose utilities join the findings (`read_results`); alone, it is all.
 
     Returns
     -------
@@ -112,6 +118,9 @@ def audit(
     >>> findings.one(metric="accuracy", groups="(all)").value
     0.5
     """
+    elsewhere = None if results is None else read_results(results)
+    if elsewhere is not None and encoder is None and predictions is None:
+        return elsewhere
     if (encoder is None) == (predictions is None):
         raise InputError(
             "audit got " + ("neither an encoder nor predictions" if encoder is None else "an encoder and predictions")
@@ -123,6 +132,8 @@ def audit(
             "as they are, and a repair needs the encoder. Leave one out."
         )
     compiled = suite if isinstance(suite, Suite) else load_suite(suite)
+    if classes is not None:
+        compiled = with_classes(compiled, classes, attribute=class_column)
     statistics = {"draws": draws, "level": level, "seed": seed}
     choices: dict[str, Any] = {
         "crossings": crossings, "groups": None if groups is None else list(groups),
@@ -130,7 +141,8 @@ def audit(
     }  # fmt: skip
     if predictions is not None:
         columns = {"y_true": truth, "y_pred": prediction} | ({"id": id} if id else {})
-        return _audit_predictions(predictions, columns, groups, recode, statistics, choices)
+        found = _audit_predictions(predictions, columns, groups, recode, statistics, choices)
+        return found if elsewhere is None else found + elsewhere
     assert encoder is not None
     model = as_encoder(encoder)
     images = gather_images(model, dataset, compiled, recode, _progress)
@@ -154,7 +166,8 @@ def audit(
             "Give dataset=, or another suite."
         )
     settings = _settings(model, images, texts, compiled, repairs, treated, statistics) | {"choices": choices}
-    return _signed(rows, settings, model.card.name, images.dataset if images else "", compiled)
+    found = _signed(rows, settings, model.card.name, images.dataset if images else "", compiled)
+    return found if elsewhere is None else found + elsewhere
 
 
 def _audit_predictions(
@@ -283,6 +296,7 @@ def _settings(
         "statistics": dict(statistics),
         "ranking": dict(CONVENTIONS),
         "recall": dict(RECALL),
+        "utility": dict(UTILITY),
         "repairs": {name: _header(repair) for name, repair in repairs.items()},
         "treated_attribute": ", ".join(sorted(treated)),
         "environment": environment(),

@@ -196,8 +196,8 @@ def with_classes(suite: Suite, bank: str | Path | Bank, *, attribute: str = "", 
     column = attribute or loaded.attribute
     if not column or len(loaded.sets) < 2:
         raise BankError(
-            f"bank {loaded.id!r} has {len(loaded.sets)} sets and attribute {column!r}; expected two classes or more, and "
-            "the column that holds the class (attribute = in the bank, or attribute=)."
+            f"bank {loaded.id!r} has {len(loaded.sets)} sets and attribute {column!r}; expected two classes or more, "
+            "and the column that holds the class (attribute = in the bank, or attribute=)."
         )
     prompts = tuple(TextSet(name, (p := loaded.prompts(name)).texts, p.words) for name in loaded.sets)
     task = Classification(loaded.id, column, tuple(loaded.sets), prompts, top)

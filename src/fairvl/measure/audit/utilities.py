@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays import FloatArray
+from ...arrays import FloatArray as AnyFloats
 from ...findings import Finding
-from ...stats.cells import Resampling, Totals, bootstrap, tabulate
+from ...stats.cells import FloatArray, Resampling, Totals, bootstrap, tabulate
 from ...stats.estimate import Estimate
 from ...stats.rates import divide, mean_defined
 from ..retrieval import hits_at_k, mean_hit
@@ -36,7 +36,7 @@ def utility_findings(setting: Setting) -> list[Finding]:
     return found
 
 
-def class_scores(setting: Setting, task: Classification, arm: Arm) -> FloatArray:
+def class_scores(setting: Setting, task: Classification, arm: Arm) -> AnyFloats:
     """Cosine of every image with every class, ``[n, classes]``."""
     rows_of = [setting.texts.rows(prompts) for prompts in task.prompts]
     codes = np.repeat(np.arange(len(rows_of)), [len(r) for r in rows_of])
@@ -118,4 +118,3 @@ def _task_findings(setting: Setting, task: Classification) -> list[Finding]:
 def _mean(hits: NDArray[np.float64], setting: Setting, *, paired: bool = False) -> Estimate:
     units = np.arange(len(hits)) if paired else None
     return mean_hit(hits, units=units, n_boot=setting.draws, level=setting.level, seed=setting.seed)
-
