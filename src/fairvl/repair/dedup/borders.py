@@ -6,7 +6,6 @@ with the members of the few centroids next nearest to it.
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from ...errors import InputError
 from .kmeans import nearest_centroids
 from .neighbours import MAX_PAIRS, cluster_codes
 from .pairs import BLOCK, Filter, close_between, decided, guard_band
-from .rows import Ints, float32_rows, prepared
+from .rows import Ints, float32_rows, prepared, read_rows
 
 PROBES = 3
 _READ = 8192
@@ -105,11 +104,7 @@ def border_pairs(
     def read(some: Ints) -> NDArray[Any]:
         if whole is not None:
             return whole[some]
-        rows: NDArray[Any] = prepared(vectors.read(some))[0]
-        for mapped in vectors.shards:  # pages once read count as memory of the process until they are given back
-            if isinstance(mapped, np.memmap) and mapped._mmap is not None:  # type: ignore[attr-defined]
-                mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
-        return rows
+        return prepared(read_rows(vectors, some))[0]
 
     guard = guard_band(dim)
     who, where = _visits(visitors, codes, centres, probes, read)

@@ -7,6 +7,7 @@ threads and the order of rows cannot change a decision.
 
 from __future__ import annotations
 
+import mmap
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -161,6 +162,23 @@ def tie_order(n: int, ids: Any) -> Ints:
     return rank
 
 
+def read_rows(view: Any, numbers: Ints) -> FloatArray:
+    """Rows of a store's view in the order asked for, and the pages that were mapped for them given back.
+
+    A row maps its neighbourhood of the file too; rows drawn from all over a store would count it whole as memory of
+    the process.
+    """
+    by = np.argsort(numbers, kind="stable")
+    out = np.empty((len(numbers), view.dim), np.result_type(view.dtype, np.float32))
+    for block in blocks(len(by), _BLOCK // 2):
+        out[by[block]] = view.read(numbers[by[block]])
+        for mapped in view.shards:
+            file = getattr(mapped, "_mmap", None)
+            if file is not None:
+                file.madvise(mmap.MADV_DONTNEED)
+    return out
+
+
 def float32_rows(rows: Rows) -> NDArray[np.float32]:
     """Rows for the fast product, contiguous."""
     return np.ascontiguousarray(rows, dtype=np.float32)
@@ -168,5 +186,5 @@ def float32_rows(rows: Rows) -> NDArray[np.float32]:
 
 __all__ = [
     "FloatArray", "Floats", "Ints", "Rows", "dots", "fixed_point_sum", "float32_rows", "mean_direction", "prepared",
-    "representatives", "row_lengths", "similarity_to", "tie_order",
+    "read_rows", "representatives", "row_lengths", "similarity_to", "tie_order",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ from .kmeans import TwoLevel, assign, fit_ordered, id_keys
 from .ledger import Ledger
 from .neighbours import Neighbours, neighbours
 from .pairs import guard_band
-from .rows import Floats, Ints, prepared, tie_order
+from .rows import Floats, Ints, prepared, read_rows, tie_order
 from .rules import ranked
 from .select import Plan, decide
 
@@ -76,7 +76,7 @@ def fit(settings: Settings, spec: Spec, folder: Path) -> Mapping[str, Any]:
     chosen = np.argpartition(hashes, size - 1)[:size]
     chosen = chosen[np.argsort(hashes[chosen])]
     del hashes
-    rows = prepared(view.read(chosen))[0].astype(np.float32, copy=False)
+    rows = prepared(read_rows(view, chosen))[0].astype(np.float32, copy=False)
     given = settings["centroids"]
     facts: dict[str, Any] = {}
     if given is None:
