@@ -407,3 +407,14 @@ def test_a_linear_operator_needs_no_card(sd):
     operator = LinearOperator(np.eye(32)[:, :1], np.eye(32)[:1])
     operator.attach(sd)
     assert not encoded(sd)[0][..., 0].any()
+
+
+def test_leace_makes_the_means_of_both_sides_equal(sd):
+    texts = [text for pair in PAIRS for text in pair]
+    gap = lambda rows: np.abs(rows[0::2].mean(axis=0) - rows[1::2].mean(axis=0)).max()  # noqa: E731
+    before = encoded(sd, texts)[0][:, 7]
+    fit_on_pipeline("leace", sd, PAIRS).attach(sd)
+    after = encoded(sd, texts)[0][:, 7]
+    assert gap(before) > 0.1
+    assert gap(after) < 1e-5
+    np.testing.assert_allclose(after.mean(axis=0), before.mean(axis=0), atol=1e-5)

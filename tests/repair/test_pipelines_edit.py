@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fairvl.errors import InputError, OperatorError
-from fairvl.repair.debias.pipelines import edit_cross_attention, text_states
+from fairvl.repair.debias.pipelines import balance_cross_attention, edit_cross_attention, text_states
 from fairvl.repair.debias.pipelines.edit import _aligned
 from fairvl.repair.debias.pipelines.sites import ends, sites_of
 from fairvl.repair.debias.pipelines.weights import text_maps
@@ -194,3 +194,70 @@ def test_an_unknown_pipeline_is_refused_by_name(tiny):
 
     with pytest.raises(OperatorError, match=r"VideoPipeline is not supported.*StableDiffusionXLPipeline"):
         edit_cross_attention(VideoPipeline(), [DOCTOR], [PAIR])
+
+
+JOBS = ("doctor", "nurse", "pilot")
+
+
+def routes(pipeline, offsets):
+    """A stand-in for drawing and judging: a logistic share of what the values say along male to female, plus a second
+    route that no text reaches (`offsets`)."""
+    name = next(name for name in text_maps(pipeline) if name.endswith("to_v"))
+    value = text_maps(pipeline)[name].weight.detach().double().numpy().copy()
+    axes = {}
+    for job in JOBS:
+        male, female = (states(pipeline, f"a photo of a {sex} {job}")[7] for sex in ("male", "female"))
+        middle, half = (male + female) / 2 @ value.T, (female - male) / 2 @ value.T
+        axes[f"a photo of a {job}"] = middle, half / (half @ half)
+
+    def measure(edited, concepts):
+        weight = text_maps(edited)[name].weight.detach().double().numpy()
+        shares = []
+        for concept in concepts:
+            middle, axis = axes[concept]
+            said = (states(edited, concept)[6] @ weight.T - middle) @ axis
+            female = 1 / (1 + np.exp(-1.5 * (said + offsets[concept])))
+            shares.append([1 - female, female])
+        return shares
+
+    return measure
+
+
+def test_balance_counters_what_the_text_does_not_say(pipeline):
+    concepts = [f"a photo of a {job}" for job in JOBS]
+    targets = [[f"a photo of a {sex} {job}" for sex in ("male", "female")] for job in JOBS]
+    measure = routes(pipeline, dict(zip(concepts, (-1.6, 0.0, 1.6), strict=True)))
+    before = weights_of(pipeline)
+    options = {"ridge": 1e-6, "tolerance": 0.02, "rounds": 8}
+    once = edit_cross_attention(pipeline, concepts, targets, ridge=1e-6)
+    halfway = np.abs(np.asarray(measure(pipeline, concepts)) - 0.5).max()
+    once.restore()
+    found = balance_cross_attention(pipeline, concepts, targets, measure, **options)
+    after = np.abs(np.asarray(measure(pipeline, concepts)) - 0.5).max()
+    assert halfway > 0.3
+    assert after <= 0.02
+    assert after == pytest.approx(min(found.errors), abs=1e-6)
+    assert found.mix[concepts[0]][1] > 1.0 > found.mix[concepts[1]][1] > 0.0 > found.mix[concepts[2]][1]
+    np.testing.assert_allclose([sum(row) for row in found.mix.values()], 1.0)
+    found.edit.restore()
+    for name, made in weights_of(pipeline).items():
+        np.testing.assert_array_equal(made, before[name])
+
+
+def test_balance_takes_wanted_shares_and_restores_after_an_error(pipeline):
+    concepts, targets = [DOCTOR], [PAIR]
+    measure = routes(pipeline, {DOCTOR: 0.5})
+    found = balance_cross_attention(
+        pipeline, concepts, targets, measure, wanted=[0.8, 0.2], ridge=1e-6, rounds=8, tolerance=0.01
+    )
+    np.testing.assert_allclose(measure(pipeline, concepts), [[0.8, 0.2]], atol=0.01)
+    found.edit.restore()
+    before = weights_of(pipeline)
+    for bad in (lambda *_: [[0.5]], lambda *_: [[np.nan, 0.5]], lambda *_: 1 / 0):
+        with pytest.raises((InputError, ZeroDivisionError)):
+            balance_cross_attention(pipeline, concepts, targets, bad)
+        for name, made in weights_of(pipeline).items():
+            np.testing.assert_array_equal(made, before[name])
+    for wrong in ({"rounds": 0}, {"gain": 0.0}, {"limit": -1.0}):
+        with pytest.raises(InputError, match="at least one round"):
+            balance_cross_attention(pipeline, concepts, targets, measure, **wrong)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,7 +62,8 @@ def bake(
     operator : Operator
         A linear one without a centre. ``operator.linear()`` drops the centre of an affine one and keeps its guarantee.
     checkpoint : path
-        A folder of open_clip (``open_clip_config.json``) or transformers (``config.json``), or a .safetensors file.
+        A folder of open_clip (``open_clip_config.json``) or transformers (``config.json``), a .safetensors file, or a
+        pipeline of diffusers (``model_index.json``; see `diffusion_baking.bake_pipeline`).
     out : path
         New folder (or file, where `checkpoint` is one).
     sides : "text", "image" or both, optional
@@ -94,6 +96,12 @@ def bake(
     [[0.0, 0.0], [0.0, 1.0]]
     """
     source, target = Path(checkpoint), Path(out)
+    if (source / "model_index.json").is_file():
+        from .diffusion_baking import bake_pipeline
+
+        if sides is not None:
+            raise OperatorError("sides are for two-tower models; a text-to-image pipeline has text only.")
+        return bake_pipeline(operator, source, target, allow_other_encoder=allow_other_encoder)
     matrix = _matrix(operator)
     files = _weight_files(source)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -227,12 +235,19 @@ def _patched(
     source: Path, target: Path, header: Header, axes: Mapping[str, str], matrix: F64, note: Mapping[str, Any]
 ) -> None:
     """`source` with some tensors multiplied by `matrix`, streamed into `target`."""
-    patches = {name: _multiplied(source, header, name, axis, matrix) for name, axis in axes.items()}
+    patches = {name: partial(_multiplied, source, header, name, axis, matrix) for name, axis in axes.items()}
     for name in list(patches):  # a bias goes through the matrix as the vectors do
         bias = name.removesuffix("weight") + "bias"
         if name.endswith("weight") and bias in header.tensors:
-            patches[bias] = _multiplied(source, header, bias, "rows", matrix)
-    metadata = {**header.metadata, **({KEY: canonical_json(note)} if axes else {})}
+            patches[bias] = partial(_multiplied, source, header, bias, "rows", matrix)
+    write_patched(source, target, header, patches, note)
+
+
+def write_patched(
+    source: Path, target: Path, header: Header, patches: Mapping[str, Callable[[], bytes]], note: Mapping[str, Any]
+) -> None:
+    """`source` with the bytes of some tensors replaced, streamed into `target`."""
+    metadata = {**header.metadata, **({KEY: canonical_json(note)} if patches else {})}
     text = json.dumps({"__metadata__": metadata, **header.tensors}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
 
@@ -242,7 +257,7 @@ def _patched(
             for name, entry in sorted(header.tensors.items(), key=lambda item: item[1]["data_offsets"][0]):
                 first, last = entry["data_offsets"]
                 if name in patches:
-                    file.write(patches[name])
+                    file.write(patches[name]())
                     continue
                 given.seek(header.start + first)
                 for place in range(first, last, BLOCK):
@@ -252,6 +267,12 @@ def _patched(
 
 
 def _multiplied(source: Path, header: Header, name: str, axis: str, matrix: F64) -> bytes:
+    values = read_tensor(source, header, name)
+    return tensor_bytes(matrix @ values if axis == "rows" else values @ matrix.T, header.tensors[name]["dtype"])
+
+
+def read_tensor(source: Path, header: Header, name: str) -> F64:
+    """One tensor of a safetensors file in float64."""
     entry = header.tensors[name]
     kinds = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
     if entry["dtype"] not in kinds:
@@ -260,10 +281,13 @@ def _multiplied(source: Path, header: Header, name: str, axis: str, matrix: F64)
         file.seek(header.start + entry["data_offsets"][0])
         raw = np.frombuffer(file.read(entry["data_offsets"][1] - entry["data_offsets"][0]), kinds[entry["dtype"]])
     brain = entry["dtype"] == "BF16"
-    values = ((raw.astype(np.uint32) << 16).view(np.float32) if brain else raw).astype(np.float64)
-    values = values.reshape(entry["shape"])
-    made = matrix @ values if axis == "rows" else values @ matrix.T
-    if not brain:
-        return made.astype(raw.dtype).tobytes()
-    bits = made.astype(np.float32).view(np.uint32)
+    values = (raw.astype(np.uint32) << 16).view(np.float32) if brain else raw
+    return values.astype(np.float64).reshape(entry["shape"])
+
+
+def tensor_bytes(values: F64, dtype: str) -> bytes:
+    """Float64 numbers as bytes of a safetensors dtype, rounded to nearest."""
+    if dtype != "BF16":
+        return values.astype({"F64": np.float64, "F32": np.float32, "F16": np.float16}[dtype]).tobytes()
+    bits = values.astype(np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).tobytes()

@@ -3,6 +3,8 @@
 from .attach import TowerUntouched as TowerUntouched
 from .attach import attach as attach
 from .attach import detach as detach
+from .balance import Balance as Balance
+from .balance import balance_cross_attention as balance_cross_attention
 from .edit import CrossAttentionEdit as CrossAttentionEdit
 from .edit import edit_cross_attention as edit_cross_attention
 from .fit import PipelineOperator as PipelineOperator
@@ -12,11 +14,13 @@ from .sites import sites_of as sites_of
 from .sites import text_states as text_states
 
 __all__ = [
+    "Balance",
     "CrossAttentionEdit",
     "PipelineOperator",
     "Site",
     "TowerUntouched",
     "attach",
+    "balance_cross_attention",
     "detach",
     "edit_cross_attention",
     "fit_on_pipeline",

@@ -160,14 +160,16 @@ class _Problem:
         blocks: list[tuple[list[F64], list[F64]]] = []
         shares = [_shares(mix, concept, len(wanted)) for concept, wanted in listed]
         for site in sites:
-            own, _ = text_states(pipeline, site, [concept for concept, _ in listed])
+            texts = list(dict.fromkeys(text for concept, wanted in listed for text in (concept, *wanted)))
+            states, ids = text_states(pipeline, site, texts)
+            stop = ends(pipeline, site, ids)
             rows: tuple[list[F64], list[F64]] = ([], [])
-            for place, (concept, wanted) in enumerate(listed):
-                aim, ids = text_states(pipeline, site, [concept, *wanted])
-                matched = _aligned(ids, ends(pipeline, site, ids), pads)
-                rows[0].append(own[place][matched[:, 0]])
-                parts = [share * aim[1 + t][matched[:, 1 + t]] for t, share in enumerate(shares[place])]
-                rows[1].append(np.sum(parts, axis=0))
+            for share, (concept, wanted) in zip(shares, listed, strict=True):
+                own = [texts.index(text) for text in (concept, *wanted)]
+                matched = _aligned(ids[own], stop[own], pads)
+                rows[0].append(states[own[0]][matched[:, 0]])
+                aims = [states[row][matched[:, 1 + t]] for t, row in enumerate(own[1:])]
+                rows[1].append(np.tensordot(share, np.array(aims), axes=1))
             blocks.append(rows)
         if len({tuple(len(part) for part in rows[0]) for rows in blocks}) > 1:
             raise OperatorError("the towers cut these prompts into tokens differently; their states cannot be aligned.")

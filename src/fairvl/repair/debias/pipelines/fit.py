@@ -106,7 +106,8 @@ def fit_on_pipeline(
     pipeline : pipeline of Stable Diffusion 1, 2, XL or 3, or of Flux
     pairs : list of (left, right)
         ("a photo of a male doctor", "a photo of a female doctor"). Read as the state at the first end-of-text token (or
-        the pooled vector), at unit length, in float64. Give both sides equally many tokens.
+        the pooled vector), in float64; projections bring them to unit length, LEACE and the mean difference do not.
+        Give both sides equally many tokens.
     sites : list of str, optional
         Only these; see `sites_of`.
     attribute : str
@@ -180,8 +181,8 @@ def _fitted(fit: Any, left: F64, right: F64) -> Operator:
     elif isinstance(fit, OrthogonalProjection):
         operator = fit.fit(np.concatenate([left, right]), left, right)
     else:
-        unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (left, right)]
-        operator = fit.fit(np.concatenate(unit), ["left"] * len(left) + ["right"] * len(right))
+        # At their own length, as these fits take rows and as attach then gives them.
+        operator = fit.fit(np.concatenate([left, right]), ["left"] * len(left) + ["right"] * len(right))
     return operator
 
 
