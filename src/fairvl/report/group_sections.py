@@ -243,7 +243,19 @@ def utility(comparison: Comparison) -> Section | None:
 
 
 def other(comparison: Comparison) -> Section | None:
-    known = {"association", "groups", "gaps", "ranking", "leakage", "harms", "trends", "study", "dedup", "images"}
+    known = {
+        "association",
+        "groups",
+        "gaps",
+        "ranking",
+        "leakage",
+        "harms",
+        "trends",
+        "study",
+        "dedup",
+        "images",
+        "front",
+    }
     members = [
         m
         for m in comparison.measurements

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .bias_sections import association, before_after, ranking, trends
 from .dedup_sections import deduplication
 from .figures import Section
+from .front_section import front
 from .generation_sections import generated, honoured, judge
 from .group_sections import by_group, harms, leakage, other, utility
 from .pairing import Comparison
@@ -22,6 +23,7 @@ MAKERS: tuple[Callable[[Comparison], Section | None], ...] = (
     claims,
     warnings,
     deduplication,
+    front,
     before_after,
     generated,
     honoured,

@@ -59,14 +59,18 @@ class Comparison:
         return tuple(point.method for point in chosen)
 
     def table(self) -> str:
-        """One line per method, fairest first; a star marks the front."""
-        head = f"   {'method':24} {self.bias_name:>30} {self.utility_name:>30}  {'rank':>5} {'lambda':>8}"
+        """One line per method, fairest first; a star marks the front. With captions, recall at 5 stands beside it."""
+        found = self.findings.where(metric="recall_at_k", task="retrieval, text to image", k=5)
+        recall = {row.extra["repair"] or "as it is": row.value for row in found if row.arm != "difference"}
+        extra = f" {'R@5':>7}" if recall else ""
+        head = f"   {'method':24} {self.bias_name:>30} {self.utility_name:>30} {extra} {'rank':>5} {'lambda':>8}"
         lines = [head]
         for point in sorted(self.points, key=lambda p: p.bias.value):
             rank = "" if point.operator is None else f"{point.operator.rank}"
             lam = "" if point.lam is None else f"{point.lam:.3g}"
             cells = (f"{_cell(point.bias):>30} {_cell(point.utility):>30}", f"{rank:>5} {lam:>8}")
-            lines.append(f" {'*' if point.front else ' '} {point.method:24} {cells[0]}  {cells[1]}".rstrip())
+            hits = f" {recall.get(point.method, math.nan):7.3f}" if recall else ""
+            lines.append(f" {'*' if point.front else ' '} {point.method:24} {cells[0]} {hits} {cells[1]}".rstrip())
         lines.append(" * on the Pareto front of the point estimates; intervals in brackets")
         lines += [f"   {method}: not fitted: {reason}" for method, reason in self.failed]
         return "\n".join(lines)
