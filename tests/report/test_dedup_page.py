@@ -37,8 +37,9 @@ def audited(policy, *, thumbnails=False):
 
 def test_one_run_shows_representation_promises_and_escaped_pairs(tmp_path):
     page = report(audited("fair"), tmp_path).read_text(encoding="utf-8")
-    for words in ("Deduplication", "Representation before and after", "Size and promises", "Example pairs",
-                  "40.0\u202f% asked for", "Dropped rows without a kept duplicate"):  # fmt: skip
+    for words in ("Deduplication of toy", "40.0\u202f% of 200 rows are kept.", "Representation before and after",
+                  "Size and promises", "Example pairs", "40.0\u202f% asked for",
+                  "Dropped rows without a kept duplicate"):  # fmt: skip
         assert words in page
     assert "<b>" not in page, "ids are escaped"
     assert "<img" not in page

@@ -12,10 +12,12 @@ from .figures import Figure, Section, used
 from .pairing import Comparison, Measurement
 from .study_charts import decimals, table
 from .study_rows import free, mark_of, rows_of, runs_with
+from .summary import Card, Headline
 from .vocabulary import interval_text, p_text, plural, spaced, value_text
 
 MOST_CHANGES = 40
 PICTURES = ("dropped_picture", "witness_picture")  # free columns that hold a small JPEG as a data URI
+CLEAR = 0.05
 PROMISES = {
     "kept_share": "rows kept",
     "kept_with_kept_duplicate": "kept rows with a kept duplicate",
@@ -23,6 +25,40 @@ PROMISES = {
     "border_recall": "duplicate pairs that lie within clusters (estimated)",
     "largest_duplicate_group": "rows in the largest group of duplicates",
 }
+
+
+def is_dedup(comparison: Comparison) -> bool:
+    """Whether every run is the audit of a keep list."""
+    return all(rows_of(run, "kept_share") for run in comparison.runs)
+
+
+def dedup_headline(comparison: Comparison) -> Headline:
+    """How much is kept, and whether anybody's share changed."""
+    told, cards = [], []
+    for run in comparison.runs:
+        kept = rows_of(run, "kept_share")[0]
+        policy = str(run.findings.settings.get("policy", run.name))
+        cards.append(Card(policy, value_text(kept), f"of {kept.n:,} rows kept"))
+        changes = [row for row in rows_of(run, "representation") if row.arm == "difference"]
+        clear = [row for row in changes if _p(row) < CLEAR]
+        if clear:
+            most = max(clear, key=lambda row: abs(row.value))
+            way = "gained" if most.value > 0 else "lost"
+            who = f"{most.groups} ({spaced(most.attribute)})"
+            told.append(f"Under {policy}, {who} {way} {decimals(100 * abs(most.value), 1)} points of share.")
+        elif changes:
+            told.append(f"Under {policy}, no group's share changed by more than chance explains.")
+        broken = [
+            row for row in rows_of(run, "kept_with_kept_duplicate", "dropped_without_kept_duplicate") if row.value
+        ]
+        told += [f"{policy}: {value_text(row)} {PROMISES[row.metric]}." for row in broken]
+    if len(comparison.runs) > 1:
+        text = f"{plural(len(comparison.runs), 'keep list')} of the same rows, side by side."
+    else:
+        kept = rows_of(comparison.runs[0], "kept_share")[0]
+        text = f"{value_text(kept)} of {kept.n:,} rows are kept." + (f" {told[0]}" if told else "")
+        told = told[1:]
+    return Headline(text, tuple(told), tuple(cards))
 
 
 def deduplication(comparison: Comparison) -> Section | None:
@@ -62,6 +98,11 @@ def _representation(comparison: Comparison) -> list[Figure]:
     return [Figure("Representation before and after", chart, caption, used(comparison, kept))]
 
 
+def _p(row: Finding) -> float:
+    judged = row.p if row.p_adjusted is None else row.p_adjusted
+    return 1.0 if judged is None else judged
+
+
 def _moved(m: Measurement) -> float:
     sizes = [abs(row.value) for row in m.changes.values() if not math.isnan(row.value)]
     return max(sizes, default=0.0)
@@ -87,7 +128,8 @@ def _promises(comparison: Comparison) -> list[Figure]:
             if (row := by_name.get(metric)) is not None:
                 count = free(row, "count")
                 what = f"{int(count):,} of {row.n:,}" if count.isdigit() else f"of {row.n:,}"
-                body.append((words.capitalize(), value_text(row), interval_text(row), what))
+                value = f"{row.value:,.0f}" if row.unit == "rows" else value_text(row)
+                body.append((words.capitalize(), value, interval_text(row), what))
         settings = next(run.findings.settings for run in comparison.runs if rows_of(run, *PROMISES) == rows)
         chart = table(("Count", "Value", "Interval", "Rows"), body, caption=_sizes(settings), numbers=(1, 2, 3))
         figures.append(Figure(f"Size and promises{suffix}", chart))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from .changes import Change, Family, change_of, families, treated_attributes, utility_changes
+from .dedup_sections import dedup_headline, is_dedup
 from .description import describe
 from .pairing import Comparison
 from .study_headline import is_study, study_headline
@@ -35,6 +36,8 @@ def headline(comparison: Comparison) -> Headline:
     """The headline of the report, in the variant that the findings support."""
     if is_study(comparison):
         return study_headline(comparison)
+    if is_dedup(comparison):
+        return dedup_headline(comparison)
     if len(comparison.runs) > 1:
         return _several_runs(comparison)
     if any(s.repair and not s.is_control for s in comparison.series):

@@ -16,7 +16,7 @@ from .. import __version__
 from ..atomic import write_atomic
 from ..errors import FindingsError
 from ..findings import Finding, Findings
-from .dedup_sections import PICTURES, with_pictures
+from .dedup_sections import PICTURES, is_dedup, with_pictures
 from .generation_sections import pictures
 from .headline import headline
 from .methods import method_texts, metric_texts
@@ -168,6 +168,8 @@ def _title(comparison: Comparison) -> str:
     models, data = _distinct(comparison, "model"), _distinct(comparison, "dataset")
     if is_study(comparison):
         return f"Study of {plural(len(models), 'model')}" if models else "Study of published results"
+    if is_dedup(comparison):
+        return f"Deduplication of {', '.join(data[:3]) or 'stored vectors'}"
     if len(comparison.runs) > 1:
         return f"Comparison of {plural(len(comparison.runs), 'run')}"
     drawn = any(m.first.metric == "generated_share" for m in comparison.measurements)
