@@ -88,14 +88,18 @@ def _neutralize(text: str, lexicon: Lexicon) -> Rewrite:
     kept = [(place.index, place.group, place.why) for place in mentions.kept]
     if not mentions.found:
         return apply_edits(tokens, (), kept)
-    return apply_edits(tokens, _Writer(tokens, english()).edits(mentions.found), kept)
+    return apply_edits(tokens, _Writer(tokens, english(), lexicon).edits(mentions.found), kept)
 
 
 class _Writer:
     """The edits of one caption."""
 
-    def __init__(self, tokens: Tokens, grammar: Grammar) -> None:
+    def __init__(self, tokens: Tokens, grammar: Grammar, lexicon: Lexicon) -> None:
         self.tokens, self.grammar = tokens, grammar
+        self.inflects = lexicon.language == "en"  # verbs and articles of other languages are left alone
+        self.capitals = (
+            lexicon.capitals
+        )  # words of the lexicon are spelt with one, which says nothing about their place
         self.made: dict[int, Edit] = {}  # by first word
 
     def edits(self, found: Sequence[Mention]) -> list[Edit]:
@@ -113,7 +117,8 @@ class _Writer:
                 self._pair(mention, pair)
             else:
                 self._single(mention)
-        self._articles()
+        if self.inflects:
+            self._articles()
         return list(self.made.values())
 
     def _add(self, edit: Edit) -> None:
@@ -142,6 +147,8 @@ class _Writer:
             self._agree(pair.first, pair.last)
 
     def _agree(self, first: int, last: int) -> None:
+        if not self.inflects:
+            return
         for word, form, confidence in agreeing_verbs(self.tokens, first, last, self.grammar):
             text = _like(self.tokens.words[word], form)
             if "’" in self.tokens.words[word]:
@@ -187,8 +194,8 @@ class _Writer:
     def _drop(self, mention: Mention, by_index: dict[int, Mention], consumed: set[int]) -> None:
         """Drop an adjective with the gap after it; of "male and female students" both and what joins them."""
         tokens, i = self.tokens, mention.index
-        last = i
-        for j in (i + 1, i + 2):
+        last = i + mention.count - 1
+        for j in (last + 1, last + 2):
             other = by_index.get(j)
             joined = j < len(tokens.lower) and (tokens.gaps[j] == "/" or tokens.lower[j - 1] in ("and", "or"))
             if other is not None and other.role == "dropped" and joined:
@@ -223,7 +230,7 @@ class _Writer:
         word = self.tokens.words[i]
         if word.isupper() and len(word) > 1:
             return text.upper()
-        if not word[0].isupper():
+        if not word[0].isupper() or (self.capitals and not self.tokens.opens_sentence(i)):
             return text
         titled = " " in text and self._titled()
         return (

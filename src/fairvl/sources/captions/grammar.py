@@ -33,6 +33,7 @@ class Grammar:
     past: frozenset[str]
     demonyms: frozenset[str]
     foreign: frozenset[str]
+    modifiers: frozenset[str]
     function_words: frozenset[str]
     heads: dict[str, str]
     endings: tuple[str, ...]

@@ -22,7 +22,7 @@ UNMARKED = {"mens": "men", "womens": "women", "mans": "man", "womans": "woman"} 
 _REQUIRED = {"id": str, "name": str, "version": int, "language": str, "attribute": str, "groups": list, "source": str,
              "licence": str}  # fmt: skip
 _OPTIONAL = {"note": str, "nouns": list, "adjectives": dict, "pronouns": dict, "phrases": dict, "hyphens": dict,
-             "kept": dict, "capitals": bool, "rows": list}  # fmt: skip
+             "kept": dict, "capitals": str, "rows": list}  # fmt: skip
 _FLAGS = {"attributive", "title", "determined", "uncounted", "verb", "kin"}
 _KEPT = {"phrases", "labelled", "games", "pieces"}
 _PRONOUNS = {"subject", "object", "reflexive", "possessive", "role"}
@@ -66,6 +66,7 @@ class Phrase:
     offset: int  # where in it the word stands under which it is found
     group: str = ""
     neutral: str = ""
+    adjective: bool = False  # dropped before a person ("Middle Eastern")
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _read(name_or_path: str | Path) -> Lexicon:
         pieces=frozenset(check_texts(kept.get("pieces", []), f"{where}: kept.pieces")),
         before_hyphen=frozenset(check_texts(hyphens.get("before", []), f"{where}: hyphens.before")),
         after_hyphen=check_texts(hyphens.get("after", []), f"{where}: hyphens.after"),
-        capitals=document.get("capitals", False),
+        capitals=document.get("capitals") == "expected",
         rows=rows,
         fingerprint=fingerprint(document),
         triggers=frozenset(triggers),
@@ -216,7 +217,8 @@ def _entries(document: Mapping[str, Any], groups: tuple[str, ...], where: str) -
                     as_noun[single] = forms
                 else:
                     yield Entry(single, "noun", group, *forms, False, marks)
-                yield Entry(plural, "noun", group, *forms, True, marks)
+                if plural != single:
+                    yield Entry(plural, "noun", group, *forms, True, marks)
         if set(flags) - known:
             raise BankError(f"{where}: flags for {sorted(set(flags) - known)}, which no group lists.")
     for word, group in described.items():
@@ -252,7 +254,7 @@ def _spaced(entries: list[Entry], have: Mapping[str, tuple[Phrase, ...]]) -> dic
     found: dict[str, tuple[Phrase, ...]] = {}
     for entry in entries:
         words = tuple(entry.word.split())
-        phrase = Phrase(words, 0, entry.group, entry.form)
+        phrase = Phrase(words, 0, entry.group, entry.form, entry.kind == "adjective")
         found[words[0]] = (*found.get(words[0], have.get(words[0], ())), phrase)
     return {word: tuple(sorted(phrases, key=lambda p: -len(p.words))) for word, phrases in found.items()}
 

@@ -127,7 +127,15 @@ class _Search:
         entry = Entry(" ".join(phrase.words), "phrase", phrase.group, phrase.neutral)
         if not self.lexicon.capitals and self._is_name(i, entry):
             return self._keep(i, phrase.group, "name")
-        tail = "'s" if self.lower[i + len(phrase.words) - 1].endswith("'s") else ""
+        last = i + len(phrase.words) - 1
+        tail = "'s" if self.lower[last].endswith("'s") else ""
+        if phrase.adjective and not tail:
+            kind = self._kind_after(last)
+            if kind in (PERSON, GROUP, BODY):
+                self.found.append(Mention(i, entry, "dropped", "", len(phrase.words)))
+                return None
+            if kind or not phrase.neutral:
+                return self._keep(i, phrase.group, kind or "unclear")
         self.found.append(Mention(i, entry, "phrase", tail, len(phrase.words)))
         return None
 
@@ -186,6 +194,8 @@ class _Search:
 
     def _foreign(self, i: int) -> bool:
         """Whether the words beside this one are rather another language's: "avec son chien"."""
+        if self.lexicon.language != "en":
+            return False
         beside = (*self.lower[max(i - 1, 0) : i], *self.lower[i + 1 : i + 2])
         if self.grammar.foreign.isdisjoint(beside):
             return False
@@ -297,13 +307,22 @@ class _Search:
 
     def _attributive(self, i: int, entry: Entry) -> bool:
         """ "woman driver", "women soldiers": the last of the nouns for persons that follow has this word's number."""
-        last = ""
+        grammar, last = self.grammar, ""
         for j in range(i + 1, min(i + 4, len(self.lower))):
             word = self.lower[j].removesuffix("'s")
-            if self.gaps[j] not in SPACES or self.grammar.head(word) != PERSON or word in self.lexicon.entries:
+            if self.gaps[j] not in SPACES or word in self.lexicon.entries:
                 break
-            last = word
+            if grammar.head(word) == PERSON:
+                last = word
+            elif j > i + 1 or not self._may_modify(word):  # "construction" in "woman construction worker"
+                break
         return bool(last) and is_plural(last) == entry.plural and last not in ("police", "security", "graphic")
+
+    def _may_modify(self, word: str) -> bool:
+        grammar = self.grammar
+        if grammar.head(word) or word in grammar.function_words or word in grammar.verbs or word in grammar.past:
+            return False
+        return word.isalpha() and plain_form(word) is None and not word.endswith(("ed", "ing", "ly"))
 
     # Adjectives
 
@@ -346,9 +365,18 @@ class _Search:
             kind = PERSON if entry is not None and entry.kind == "noun" else self._head(word)
             if kind:
                 found = kind
-            elif found or word.endswith("ing") or (word.endswith("s") and plain_form(word) in self.grammar.verbs):
+            elif (
+                found
+                or (word.endswith("s") and plain_form(word) in self.grammar.verbs)
+                or (word.endswith("ing") and not self._modifies(j))
+            ):
                 break
         return found
+
+    def _modifies(self, j: int) -> bool:
+        """ "building" in "a male building inspector", but not "teaching" in "a male teaching students"."""
+        after = self.lower[j + 1] if j + 1 < len(self.lower) and self.gaps[j + 1] in SPACES else ""
+        return self.lower[j] in self.grammar.modifiers and self.grammar.head(after) == PERSON
 
     def _head(self, word: str) -> str:
         return self.grammar.head(word) or (PERSON if word in _persons() else "")
