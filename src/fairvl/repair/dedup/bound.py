@@ -20,7 +20,7 @@ UNIT = 2.0**-24  # relative rounding of float32
 MEASURES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 LEAST_ROWS = 256  # below, choosing costs about as much as the product itself
 SAMPLED_AXES = 4096
-FEW_AXES = 192  # enough for the filter inside one call
+FEW_AXES = 160  # enough for the filter inside one call
 SAMPLED_ROWS = 128
 # What a pair costs beside its multiplications, and what a full check of one pair costs, both in multiplications.
 PAIR_COST, CHECK_COST = 30.0, 60.0

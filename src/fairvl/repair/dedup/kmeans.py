@@ -209,7 +209,7 @@ def assign(
     if rows.ndim != 2 or centres.ndim != 2 or rows.shape[1] != centres.shape[1] or not len(centres):
         raise InputError(f"rows of shape {rows.shape}, centroids of shape {centres.shape}; expected the same width.")
     codes = _codes(rows, centres, block, backend)
-    return Assignment(codes, dots(rows, np.arange(len(rows)), codes, centres))
+    return Assignment(codes, dots(rows, None, codes, centres))
 
 
 def _codes(rows: Rows, centres: NDArray[np.float32], block: int = BLOCK, backend: str = "numpy") -> Ints:
@@ -298,7 +298,7 @@ class TwoLevel:
         As in `assign`, float64 decides where float32 cannot: neither blocks nor the order of rows change a cluster.
         """
         codes = self.codes(rows)
-        return Assignment(codes, dots(rows, np.arange(len(rows)), codes, self.centroids))
+        return Assignment(codes, dots(rows, None, codes, self.centroids))
 
     def codes(self, rows: Rows) -> Ints:
         """The clusters alone."""

@@ -72,16 +72,16 @@ def row_lengths(rows: Rows) -> Floats:
     return lengths
 
 
-def dots(rows: Rows, first: Ints, second: Ints, others: Rows | None = None) -> Floats:
+def dots(rows: Rows, first: Ints | None, second: Ints, others: Rows | None = None) -> Floats:
     """The canonical cosine of row pairs: float64 products summed along the row, nothing else involved.
 
-    `others` holds the second rows when they are not `rows` themselves.
+    `others` holds the second rows when they are not `rows` themselves. Without `first`, every row has its second.
     """
     right = rows if others is None else others
-    result = np.empty(len(first))
+    result = np.empty(len(second))
     size = max(16, _CACHED // rows.shape[1])
-    for block in blocks(len(first), size):
-        one = np.asarray(rows[first[block]], dtype=np.float64)
+    for block in blocks(len(second), size):
+        one = np.asarray(rows[block if first is None else first[block]], dtype=np.float64)
         two = np.asarray(right[second[block]], dtype=np.float64)
         np.einsum("ij,ij->i", one, two, out=result[block])  # both float64: einsum then sums a row in one piece
     return result

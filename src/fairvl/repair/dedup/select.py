@@ -307,7 +307,7 @@ def centroid_similarity(vectors: NDArray[Any], clusters: Ints, centroid: ArrayLi
         )
     if given is not None:
         which = clusters if len(given) > 1 else np.zeros_like(clusters)
-        return dots(vectors, np.arange(len(clusters)), which, given)
+        return dots(vectors, None, which, given)
     result = np.empty(len(clusters))
     by = np.argsort(clusters, kind="stable")
     for mine in np.split(by, np.flatnonzero(np.diff(clusters[by])) + 1):
