@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from world_small_clips import Pairs, bag
 
+from fairvl.reproduce.demos.small_clips import Pairs, bag
 from fairvl.sources.encoders import load_encoder
 from fairvl.sources.world import Wording, WorldSpec, portraits, write_captions
 from fairvl.sources.world.captions import CLAIMS

@@ -28,9 +28,9 @@ from PIL import Image
 from safetensors.torch import load_file, save
 from world_pairs import Judge, Pool, Recipe, dataset, draw, halved, pool
 from world_quality import PROMPTS
-from world_small_clips import Pairs, SmallClip, bag, train
 
 from fairvl.atomic import write_atomic
+from fairvl.reproduce.demos.small_clips import Pairs, SmallClip, bag, train
 from fairvl.sources.stimuli import load_registry
 from fairvl.sources.world.words import ATTRIBUTES
 
