@@ -11,7 +11,7 @@ this process and its workers together, sampled twice a second.
 The store: topics of uneven size, a spectrum like a real encoder's, 53 % near-copies (cosine 0.92 to 0.995) and 7 %
 exact copies of earlier rows, popular rows copied most, and a minority of 15 % that lies closer together than the rest.
 
-Results: bench/results/dedup_scale.json, one row per size.
+Results: bench/results/dedup_scale.json, one row per size, and the tables of docs/scale.md.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from fairvl.sources.store import EmbeddingStore, finish_store
 DIM, BLOCK, SHARD = 512, 50_000, 500_000
 TOPICS, POOL, MINORITY = 300, 60_000, 0.15
 RESULT = Path(__file__).parent / "results" / "dedup_scale.json"
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+BEGIN, END = "<!-- scale:begin -->", "<!-- scale:end -->"
 STEPS = ("_pilot", "_searched", "_gathered", "_checked", "audit_keep", "write_keep", "write_subset", "given_inputs")
 
 
@@ -224,6 +226,35 @@ def table(row: dict[str, Any]) -> str:
     return "\n".join([*lines, total])
 
 
+def document(rows: list[dict[str, Any]]) -> None:
+    """The tables of all sizes in docs/scale.md, between its marks."""
+    if not PAGE.exists():
+        return
+    text = PAGE.read_text(encoding="utf-8")
+    parts = []
+    for row in rows:
+        sound, assignment = row["sound"], row["assignment"]
+        parts.append(
+            f"### {row['rows']:,} rows\n\n{row['clusters']:,} clusters, {row['workers']} processes of one thread; "
+            f"{row['seconds']:.0f} s, {row['microseconds_per_row']:.0f} microseconds per row, at most "
+            f"{row['peak_bytes'] / 1e9:.2f} GB resident in all processes together (store generated before, in "
+            f"{row['generated_s']:.0f} s).\n\n{table(row)}\n\n"
+            f"Two-level assignment: the exact cluster for {assignment['agreement']:.1%} of "
+            f"{assignment['agreement_rows']:,} rows, "
+            f"{assignment['two_level_s']:.0f} s per million rows on one core where exact assignment takes "
+            f"{assignment['exact_s']:.0f} s ({'used' if row['two_levels'] else 'not used'} in this run). Kept "
+            f"{sound['kept_share']:.1%}; the minority's share was {sound['minority_before']:.2%} and is "
+            f"{sound['minority_after']:.2%}; kept are {sound['kept_of_new']:.1%} of new rows, "
+            f"{sound['kept_of_near_copies']:.1%} of near-copies, {sound['kept_of_exact_copies']:.1%} of exact copies; "
+            f"estimated share of duplicate pairs inside clusters {sound.get('border_recall', float('nan')):.1%}."
+        )
+    if len(rows) > 1:
+        ratio = rows[-1]["microseconds_per_row"] / rows[0]["microseconds_per_row"]
+        parts.append(f"Time per row at {rows[-1]['rows']:,} rows: {ratio:.2f} times that at {rows[0]['rows']:,}.")
+    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    PAGE.write_text(text[:begin] + "\n" + "\n\n".join(parts) + "\n" + text[end:], encoding="utf-8")
+
+
 def measured(options: argparse.Namespace, rows: int) -> tuple[dict[str, Any], bool]:
     """One run: what stands in the results, and whether it started from nothing."""
     place, out = options.folder / f"store-{rows}", options.folder / f"run-{rows}"
@@ -292,7 +323,9 @@ def main() -> None:
         if not fresh:
             print("resumed: the times are those of what was left to do; nothing is written to the results")
             continue
-        write("dedup_scale", sorted([*others, row], key=lambda other: other["rows"]))
+        every = sorted([*others, row], key=lambda other: other["rows"])
+        write("dedup_scale", every)
+        document(every)
         for other in others:
             ratio = row["microseconds_per_row"] / other["microseconds_per_row"]
             print(f"time per row: {ratio:.2f} times that of {other['rows']:,} rows", flush=True)
