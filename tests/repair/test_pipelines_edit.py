@@ -131,6 +131,13 @@ def test_other_families(tiny, family):
 def test_sd3_is_refused_with_t5_and_edited_without(tiny):
     with pytest.raises(OperatorError, match="one context embedder"):
         edit_cross_attention(tiny.tiny_pipeline("sd3"), [DOCTOR], [PAIR])
+    pipeline = tiny.tiny_pipeline("sd3", text_encoder_3=None, tokenizer_3=None)
+    before = weights_of(pipeline)["context_embedder"]
+    edit = edit_cross_attention(pipeline, [DOCTOR], [PAIR], ridge=1e-4)
+    after = weights_of(pipeline)["context_embedder"]
+    np.testing.assert_allclose(after[:, :24], before[:, :24] @ edit.matrix, atol=1e-5)
+    np.testing.assert_array_equal(after[:, 24:], before[:, 24:])
+    assert edit.residual < 0.05 * edit.asked
 
 
 def test_mix_beyond_a_target_goes_further(pipeline):

@@ -112,7 +112,9 @@ class DiffusersGenerator(Generator):
             options["guidance_scale"] = self._guidance
         if "height" in self._accepted:
             options |= {"height": self._size[0], "width": self._size[1]}
-        made = self.pipeline(prompt=prompts, **options)
+        with warnings.catch_warnings():  # some samplers speak to NumPy 2 in the manner of NumPy 1
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            made = self.pipeline(prompt=prompts, **options)
         flagged = getattr(made, "nsfw_content_detected", None)
         if flagged is not None and any(flagged):
             warnings.warn(

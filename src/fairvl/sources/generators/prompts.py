@@ -28,6 +28,11 @@ def read_prompts(prompts: Path | str | Sequence[str] | Sequence[Mapping[str, str
         A prompt is empty or stands there twice, a kind is not known, an explicit prompt without ``expected``.
     DatasetError
         No such table, one without the column ``prompt``, a malformed one.
+
+    Examples
+    --------
+    >>> read_prompts(["a photo of a doctor"])
+    [{'prompt': 'a photo of a doctor', 'concept': 'a photo of a doctor', 'kind': 'neutral'}]
     """
     rows = _file(Path(prompts)) if isinstance(prompts, (str, Path)) else [_row(row) for row in prompts]
     where = f"{prompts}: " if isinstance(prompts, (str, Path)) else "prompts: "

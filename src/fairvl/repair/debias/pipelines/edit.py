@@ -138,8 +138,8 @@ def edit_cross_attention(
     with torch.no_grad():
         for module in chosen.values():
             old = module.weight
-            made = old.double().cpu() @ torch.from_numpy(q)
-            old.copy_(made.to(dtype=old.dtype))
+            states = old[:, : len(q)]  # SD3 without T5 leaves further inputs empty
+            states.copy_((states.double().cpu() @ torch.from_numpy(q)).to(dtype=old.dtype))
     edit = _report(pipeline, problem, guard, q, originals)
     _record(pipeline, [*pipeline.__dict__.get("fairvl_edits", []), edit])
     return edit
