@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -232,13 +233,14 @@ class _Locator:
     def __init__(self, folder: Path, root: Path | None, found: Iterable[Path]) -> None:
         self.by_path: dict[str, Path] = {}
         self.by_name: dict[str, list[Path]] = {}
+        bases = [os.path.join(os.path.abspath(base), "") for base in (folder, root) if base is not None]
         for path in found:
-            bases = [folder] + ([root] if root is not None else [])
+            full = os.path.abspath(path)
             for base in bases:
-                if path.absolute().is_relative_to(base.absolute()):
-                    relative = path.absolute().relative_to(base.absolute())
-                    self.by_path.setdefault(relative.as_posix(), path)
-                    self.by_path.setdefault(relative.with_suffix("").as_posix(), path)
+                if full.startswith(base):
+                    relative = full[len(base) :].replace(os.sep, "/")
+                    self.by_path.setdefault(relative, path)
+                    self.by_path.setdefault(relative.removesuffix(path.suffix), path)
             for name in {path.name, path.stem}:
                 self.by_name.setdefault(name, []).append(path)
 
