@@ -71,6 +71,8 @@ def apply(
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
+    >>> from fairvl.repair.debias import LinearOperator
     >>> from fairvl.sources.store import write_store
     >>> folder = Path(tempfile.mkdtemp())
     >>> store = write_store(folder / "a", ids=["x"], text_vectors=[[0.6, 0.8]])
