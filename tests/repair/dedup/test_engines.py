@@ -1,5 +1,9 @@
 """Other libraries and precisions decide like numpy: the same pairs, the same clusters, the same kept ids."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -85,8 +89,6 @@ def test_centroids_and_clusters_are_those_of_numpy(tools, backend):
 
 
 def test_what_is_not_there_is_said(tools, torch, monkeypatch):
-    import sys
-
     x = tools.planted(20, 8)
     with pytest.raises(InputError, match="device='cuda:99'"):
         neighbours(x, threshold=0.9, device="cuda:99")
@@ -100,3 +102,54 @@ def test_what_is_not_there_is_said(tools, torch, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match="torch"):
         neighbours(x, threshold=0.9, device="cpu")
+
+
+SCRIPT = """
+import sys
+import numpy as np
+from fairvl.repair.dedup import assign, neighbours, select, spherical_kmeans
+x, ids = np.load(sys.argv[1]), np.load(sys.argv[2])
+fit = spherical_kmeans(x, 20, ids=ids, iterations=4)
+found = neighbours(x, threshold=0.9, clusters=assign(x, fit.centroids).clusters, ids=ids)
+for policy in ("semdedup", "fair"):
+    print(policy, *sorted(select(found, policy=policy, centroid=fit.centroids).kept_ids))
+"""
+
+
+def test_thread_counts_and_orders_of_rows_keep_the_same_ids(tools, tmp_path):
+    x = tools.planted(1500, 128, seed=5, spread=0.6)
+    ids = np.array([f"image-{i * 7919 % 4001}" for i in range(len(x))])
+    said = []
+    for threads, order in (("1", np.arange(len(x))), ("2", np.random.default_rng(0).permutation(len(x)))):
+        np.save(tmp_path / "x.npy", x[order])
+        np.save(tmp_path / "ids.npy", ids[order])
+        threads_of = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        call = [sys.executable, "-c", SCRIPT, str(tmp_path / "x.npy"), str(tmp_path / "ids.npy")]
+        done = subprocess.run(call, env={**os.environ, **threads_of}, capture_output=True, text=True, check=True)
+        said.append(done.stdout)
+    assert said[0] == said[1]
+    counts = [len(line.split()) - 1 for line in said[0].splitlines()]
+    assert all(100 < count < 1400 for count in counts), counts
+
+
+@pytest.mark.slow
+def test_float16_storage_decides_like_float32_on_fifty_thousand_rows(tools):
+    x = tools.planted(50_000, 512, seed=6, spread=0.7, centres=6000)
+    fit = spherical_kmeans(x, 50, iterations=3, sample=5000)
+    clusters = assign(x, fit.centroids).clusters
+    coarse = x.astype(np.float16)
+    alone = neighbours(coarse, threshold=0.85, clusters=clusters)
+    checked = neighbours(coarse, threshold=0.85, clusters=clusters, exact=x)
+    truth = neighbours(x, threshold=0.85, clusters=clusters)
+    changed = 0
+    for threshold in (0.85, 0.9, 0.95, 0.99):
+        kept = [
+            select(found, policy="semdedup", threshold=threshold, centroid=fit.centroids).kept
+            for found in (checked, truth, alone)
+        ]
+        assert np.array_equal(kept[0], kept[1])
+        assert np.array_equal(checked.pairs(threshold), truth.pairs(threshold))
+        changed += int((kept[2] != kept[1]).sum())
+    assert changed > 0, "without the exact rows some decisions differ, so this test can fail"
+    again = neighbours(coarse.astype(np.float32), threshold=0.85, clusters=clusters)
+    assert np.array_equal(alone.pairs(), again.pairs()), "stored numbers decide the same in any type that holds them"
