@@ -754,6 +754,7 @@ def _target(text: str) -> str | dict[str, float]:
 @click.argument("dataset")
 @click.option("--lexicon", default="gender-en", show_default=True, help="gender-en, race-en, age-en, or a .toml file.")
 @click.option("--mask", "masked", metavar="TOKEN", help="Write this token instead of neutral words.")
+@click.option("--parser", help="spaCy pipeline that settles doubtful words, such as spacy:en_core_web_sm.")
 @click.option("--image", help="Column that names the image of a caption: several captions then give its group.")
 @click.option("--agreeing", type=click.IntRange(1), default=3, show_default=True, help="Captions that decide a group.")
 @click.option("--label", help="Column of a group label: captions shifted by one against it are refused.")
@@ -767,8 +768,8 @@ def _target(text: str) -> str | dict[str, float]:
 @_seed
 @_json
 def captions(
-    dataset: str, lexicon: str, masked: str | None, image: str | None, agreeing: int, label: str | None,
-    id_column: str | None, caption_column: str | None, rows_per_shard: int, sample: int, engine: str, workers: int,
+    dataset: str, lexicon: str, masked: str | None, parser: str | None, image: str | None, agreeing: int,
+    label: str | None, id_column: str | None, caption_column: str | None, rows_per_shard: int, sample: int, engine: str, workers: int,
     out: Path, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Rewrite the captions of DATASET in neutral words and say what changed; killed, the same command goes on."""
@@ -776,8 +777,8 @@ def captions(
 
     try:
         result = run(
-            dataset, out, lexicon=lexicon, masked=masked, image=image, agreeing=agreeing, label=label, id=id_column,
-            caption=caption_column, rows_per_shard=rows_per_shard, sample=sample, engine=engine, workers=workers,
+            dataset, out, lexicon=lexicon, masked=masked, parser=parser, image=image, agreeing=agreeing, label=label,
+            id=id_column, caption=caption_column, rows_per_shard=rows_per_shard, sample=sample, engine=engine, workers=workers,
             seed=seed,
         )  # fmt: skip
     except KeyboardInterrupt:

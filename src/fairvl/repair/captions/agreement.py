@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...sources.captions.grammar import AUXILIARIES, Grammar, plain_form
+from ...sources.captions.parsing import Tags
 from ...sources.captions.tokens import Tokens
 
 Change = tuple[int, str, float]  # word, new form in small letters, confidence
@@ -16,7 +17,9 @@ _BETWEEN = frozenset(["both", "all", "himself", "herself", "each", "then", "neve
 _WEAK_CUES = frozenset(["in", "on", "of", "for", "with", "from"])
 
 
-def agreeing_verbs(tokens: Tokens, first: int, last: int, grammar: Grammar) -> Iterator[Change]:
+def agreeing_verbs(
+    tokens: Tokens, first: int, last: int, grammar: Grammar, tags: Tags | None = None
+) -> Iterator[Change]:
     """Changes for a subject that spans the words `first` to `last`: the inverted auxiliary, or the verbs after it."""
     lower = tokens.lower
     verb = _after_adverbs(tokens, last + 1, grammar)
@@ -34,7 +37,7 @@ def agreeing_verbs(tokens: Tokens, first: int, last: int, grammar: Grammar) -> I
     if form is None or (word in grammar.function_words and word not in grammar.auxiliaries):
         return
     yield verb, form, 1.0 if word in AUXILIARIES or form in grammar.verbs else 0.9
-    yield from _joined_verbs(tokens, verb, grammar)
+    yield from _joined_verbs(tokens, verb, grammar, tags)
 
 
 def _after_adverbs(tokens: Tokens, j: int, grammar: Grammar) -> int | None:
@@ -48,7 +51,7 @@ def _after_adverbs(tokens: Tokens, j: int, grammar: Grammar) -> int | None:
     return None
 
 
-def _joined_verbs(tokens: Tokens, verb: int, grammar: Grammar) -> Iterator[Change]:
+def _joined_verbs(tokens: Tokens, verb: int, grammar: Grammar, tags: Tags | None) -> Iterator[Change]:
     """Further verbs of the same subject: "sits on a bench and reads a book"."""
     lower, gaps = tokens.lower, tokens.gaps
     k, after_phrase = verb + 1, False
@@ -61,7 +64,7 @@ def _joined_verbs(tokens: Tokens, verb: int, grammar: Grammar) -> Iterator[Chang
         if word in _JOINERS or "," in gaps[k]:
             start = k + 1 if word in _JOINERS else k
             candidate = _after_adverbs(tokens, start, grammar) if word in _JOINERS else k
-            if candidate is not None and (confidence := _is_verb(tokens, candidate, k - 1 == verb, grammar)):
+            if candidate is not None and (confidence := _is_verb(tokens, candidate, k - 1 == verb, grammar, tags)):
                 yield candidate, plain_form(lower[candidate]) or "", confidence
                 verb, k, after_phrase = candidate, candidate, False
             elif start < len(lower) and (
@@ -73,7 +76,7 @@ def _joined_verbs(tokens: Tokens, verb: int, grammar: Grammar) -> Iterator[Chang
         k += 1
 
 
-def _is_verb(tokens: Tokens, k: int, directly: bool, grammar: Grammar) -> float:
+def _is_verb(tokens: Tokens, k: int, directly: bool, grammar: Grammar, tags: Tags | None) -> float:
     """How surely the word is a verb in the third person here; 0 where it is none, or rather a plural noun."""
     word = tokens.lower[k]
     base = plain_form(word)
@@ -81,6 +84,8 @@ def _is_verb(tokens: Tokens, k: int, directly: bool, grammar: Grammar) -> float:
         return 0.0
     if word in AUXILIARIES:
         return 1.0
+    if tags is not None and (tag := tags.get(tokens.starts()[k], "")) in ("VBZ", "NNS"):
+        return 0.95 if tag == "VBZ" else 0.0
     j = k + 1
     after = tokens.lower[j] if j < len(tokens.words) and tokens.gaps[j].isspace() else ""
     takes_object = after in grammar.determiners or after in grammar.possessives or after in ("his", "her", "him")

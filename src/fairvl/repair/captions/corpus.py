@@ -62,6 +62,7 @@ def captions(
     *,
     lexicon: str | Path | Lexicon = "gender-en",
     masked: str | None = None,
+    parser: str | None = None,
     image: str | None = None,
     agreeing: int = AGREEING,
     label: str | None = None,
@@ -89,6 +90,8 @@ def captions(
         "gender-en" (default), "race-en", "age-en", or a file.
     masked : str, optional
         Write masks of this form ("[MASK]") instead of neutral words.
+    parser : str, optional
+        "spacy:en_core_web_sm" and the like; see `neutralize`. Part of the configuration.
     image : str, optional
         Column that names the image of a caption; several captions then give the image's group.
     agreeing : int
@@ -140,9 +143,11 @@ def captions(
     specs = [{"shard": number, "part": dict(part)} for number, part in enumerate(source.shards(rows_per_shard))]
     config = {
         "dataset": source.fingerprint, "lexicon": words.fingerprint, "masked": masked, "image": image, "label": label,
-        "rows_per_shard": rows_per_shard,
+        "rows_per_shard": rows_per_shard, "parser": parser,
     }  # fmt: skip
-    work = partial(_rewrite_shard, dataset=source, lexicon=words, masked=masked, image=image, label=label)
+    work = partial(
+        _rewrite_shard, dataset=source, lexicon=words, masked=masked, image=image, label=label, parser=parser
+    )
     run = run_job(folder, specs, work, config=config, name="captions", engine=engine, workers=workers)
     if not run.complete:
         return CaptionRun(folder, {}, False)
@@ -177,6 +182,7 @@ def _rewrite_shard(
     masked: str | None,
     image: str | None,
     label: str | None,
+    parser: str | None,
 ) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     spans: list[tuple[Any, ...]] = []
@@ -194,7 +200,7 @@ def _rewrite_shard(
             counts["groups"]["unknown"] += 1
             rows.append(row | {"text": text, "changed": False, "group": "unknown", "rule": "none", "confidence": 1.0})
             continue
-        rewrite = _rewritten(text, lexicon, masked)
+        rewrite = _rewritten(text, lexicon, masked, parser)
         found = group_of(text, lexicon=lexicon)
         changed += rewrite.changed
         counts["groups"][found.group] += 1
@@ -220,8 +226,12 @@ def _rewrite_shard(
     }  # fmt: skip
 
 
-def _rewritten(text: str, lexicon: Lexicon, masked: str | None) -> Rewrite:
-    return neutralize(text, lexicon=lexicon) if masked is None else mask(text, token=masked, lexicon=lexicon)
+def _rewritten(text: str, lexicon: Lexicon, masked: str | None, parser: str | None) -> Rewrite:
+    return (
+        neutralize(text, lexicon=lexicon, parser=parser)
+        if masked is None
+        else mask(text, token=masked, lexicon=lexicon)
+    )
 
 
 def _named(attributes: Mapping[str, Any], column: str, id_: str) -> str | None:

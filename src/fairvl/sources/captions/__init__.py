@@ -14,6 +14,8 @@ from .lexicon import load_lexicon as load_lexicon
 from .masking import mask as mask
 from .mentions import Mention as Mention
 from .mentions import find_mentions as find_mentions
+from .parsing import Parser as Parser
+from .parsing import load_parser as load_parser
 from .spans import KeptSpan as KeptSpan
 from .spans import Rewrite as Rewrite
 from .spans import Span as Span
@@ -27,6 +29,7 @@ __all__ = [
     "KeptSpan",
     "Lexicon",
     "Mention",
+    "Parser",
     "Rewrite",
     "Span",
     "Tokens",
@@ -36,6 +39,7 @@ __all__ = [
     "image_group",
     "list_lexicons",
     "load_lexicon",
+    "load_parser",
     "mask",
     "restore",
     "tokenize",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from .grammar import ANIMAL, BODY, GROUP, PERSON, THING, english, is_plural, plain_form
 from .lexicon import UNMARKED, Entry, Lexicon, Phrase, load_lexicon
+from .parsing import Tags
 from .roles import her_role, his_role
 from .tokens import Tokens, blocked
 
@@ -62,13 +63,14 @@ class Mentions(NamedTuple):
     kept: tuple[Kept, ...]
 
 
-def find_mentions(tokens: Tokens, lexicon: Lexicon) -> Mentions:
-    """Mentions of the lexicon's groups in a tokenised caption."""
-    return _Search(tokens, lexicon).run()
+def find_mentions(tokens: Tokens, lexicon: Lexicon, tags: Tags | None = None) -> Mentions:
+    """Mentions of the lexicon's groups in a tokenised caption; `tags` of a parser settle "her" where given."""
+    return _Search(tokens, lexicon, tags).run()
 
 
 class _Search:
-    def __init__(self, tokens: Tokens, lexicon: Lexicon) -> None:
+    def __init__(self, tokens: Tokens, lexicon: Lexicon, tags: Tags | None) -> None:
+        self.tags = tags
         self.tokens, self.lexicon, self.grammar = tokens, lexicon, english()
         self.words, self.lower, self.gaps = tokens.words, tokens.lower, tokens.gaps
         self.casing = ""  # decided when first needed
@@ -186,6 +188,12 @@ class _Search:
             if tail == "'s":  # her's, for hers
                 self.found.append(Mention(i, entry, "possessive", "", confidence=0.9))
                 return None
+            if self.tags is not None and entry.word == "her":
+                tag = self.tags.get(self.tokens.starts()[i], "")
+                if tag in ("PRP", "PRP$"):
+                    role = "determiner" if tag == "PRP$" else "object"
+                    self.found.append(Mention(i, entry, role, tail, confidence=0.95))
+                    return None
             role, confidence = (her_role if entry.word == "her" else his_role)(self.tokens, i, self.grammar)
             self.found.append(Mention(i, entry, role, tail, confidence=confidence))
         else:
