@@ -78,7 +78,7 @@ def apply(
     >>> store = write_store(folder / "a", ids=["x"], text_vectors=[[0.6, 0.8]])
     >>> operator = LinearOperator(np.array([[1.0], [0.0]]), np.array([[1.0, 0.0]]))
     >>> after = apply(operator, store, folder / "b", allow_other_encoder=True, workers=0)
-    >>> after.text_vectors.read().round(3).tolist(), after.normalised
+    >>> after.text_vectors.read().astype(float).round(3).tolist(), after.normalised
     ([[0.0, 0.8]], False)
     """
     source = store if isinstance(store, EmbeddingStore) else EmbeddingStore.open(store)
