@@ -117,6 +117,26 @@ def test_labels_are_matched_by_id_whatever_their_order_and_equal_a_function(befo
     assert [r.value for r in shifted] != [r.value for r in straight]  # the numbers do depend on who has which label
 
 
+def test_bare_file_names_count_only_where_they_are_unique(tmp_path):
+    folder = draw(tmp_path / "nested", {"doctor": 0.5, "nurse": 0.5}, n=3, explicit=False)
+    rows = read(folder / "prompts.csv")
+    for i, row in enumerate(rows):
+        place = folder / "images" / row["concept"]
+        place.mkdir(exist_ok=True)
+        (folder / row["file"]).rename(place / f"{row['seed']}.png")
+        row["file"] = f"images/{row['concept']}/{row['seed']}.png"
+        row["gender"] = "female" if i % 2 else "male"
+    write(folder / "prompts.csv", [{k: v for k, v in row.items() if k != "gender"} for row in rows])
+    full = [{"file": row["file"], "gender": row["gender"]} for row in rows]
+    write(tmp_path / "full.csv", full)
+    found = audit_images(folder, labeller=tmp_path / "full.csv", draws=100)
+    assert found.one(metric="unlabelled", prompt="(all)").value == 0
+    bare = [{"file": f"{seed}.png", "gender": ("female", "male")[seed % 2]} for seed in range(3)]
+    write(tmp_path / "bare.csv", bare)
+    with pytest.raises(DatasetError, match="never by position"):  # 0.png is a doctor and a nurse
+        audit_images(folder, labeller=tmp_path / "bare.csv", draws=100)
+
+
 def test_before_and_after_pair_by_prompt_and_seed(before, after, tmp_path):
     found = audit_images(before, labeller=judge, attributes=["gender"], after={"repair": after}, draws=200)
     gap = {arm: found.one(metric="mean_parity_gap", arm=arm, over="these prompts, images resampled") for arm in

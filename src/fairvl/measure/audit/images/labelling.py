@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -98,7 +99,8 @@ def labels_from_table(
     check_unique((str(i) for i in ids), where=where)
     place = {str(id_): row for row, id_ in enumerate(ids)}
     mine = images.ids if key == "id" else images.names
-    rows_of = [_row(place, name, file, by_file=key == "file") for name, file in zip(mine, images.files, strict=True)]
+    shared = Counter(PurePosixPath(name).name for name in mine)  # a bare file name only counts where it is unique
+    rows_of = [_row(place, name, loose=key == "file" and shared[PurePosixPath(name).name] == 1) for name in mine]
     matched = {row for row in rows_of if row is not None}
     if not matched:
         raise DatasetError(
@@ -245,10 +247,10 @@ def _chosen(names: Sequence[str], attributes: Sequence[str] | None, where: str) 
     return attributes or names
 
 
-def _row(place: Mapping[str, int], name: str, file: Path | None, *, by_file: bool) -> int | None:
-    if name in place or not by_file:
+def _row(place: Mapping[str, int], name: str, *, loose: bool) -> int | None:
+    if name in place or not loose:
         return place.get(name)
-    return place.get(file.name) if file is not None else place.get(Path(name).name)
+    return place.get(PurePosixPath(name).name)
 
 
 def _confidences(values: Sequence[Any] | None, n: int, name: str, where: str) -> Floats:
