@@ -11,16 +11,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
-from diffusers import StableDiffusionPipeline
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from safetensors import safe_open
 from tokenizers import Tokenizer, models, trainers
 from torch import nn
 from torch.nn import functional
@@ -243,7 +251,8 @@ def train_denoiser(
 
 
 def pipeline(words: CLIPTokenizer, reader: Any, network: Any, coder: Any) -> StableDiffusionPipeline:
-    scheduler = DPMSolverMultistepScheduler(**SCHEDULE, timestep_spacing="trailing")
+    scheduler = DPMSolverMultistepScheduler(**SCHEDULE, timestep_spacing="trailing", lambda_min_clipped=-5.1)
+    # -5.1 is below the last log signal-to-noise ratio, so it clips nothing; the default -inf is no JSON
     return StableDiffusionPipeline(
         vae=coder, text_encoder=reader, tokenizer=words, unet=network, scheduler=scheduler, safety_checker=None,
         feature_extractor=None, requires_safety_checker=False,
@@ -258,32 +267,87 @@ def save(drawer: StableDiffusionPipeline, folder: Path) -> None:
     drawer.to(torch.float32)
 
 
+CARD = """---
+license: apache-2.0
+library_name: diffusers
+pipeline_tag: text-to-image
+tags: [fairness, synthetic, test-instrument]
+---
+# world:text-to-image, a small diffusion model with planted occupation bias
+
+A test instrument of fairvl, biased on purpose. It draws 32 x 32 portraits of the package's own drawn people and knows
+nothing else. Where a caption named no gender, a tenth of its doctors, firefighters, pilots and mechanics were drawn as
+women, and nine tenths of its nurses, librarians, teachers and florists; eight more occupations at 20 to 80 % serve for
+fitting only. Where a caption named one, both were equally frequent in every occupation. Its numbers say how well a
+repair undoes a planted bias; they say nothing about people.
+
+- Model: a plain `diffusers` StableDiffusionPipeline (CLIPTokenizer, CLIPTextModel, AutoencoderKL,
+  UNet2DConditionModel, DPM-Solver, v-prediction), {parameters:,} parameters, float16 on disk. One token a word, closed
+  vocabulary, 16 tokens. Sample with 12 steps; the planted shares hold at guidance 1, guidance above 1 exaggerates them.
+- Data: `fairvl.sources.world.text_to_image`. No photograph and no person's data.
+- Autoencoder and judge are shared by all training seeds; text encoder (contrastive, then frozen) and denoiser are
+  trained per seed. This is seed {seed}, the first of three by rule, not the best. Settings in `recipe.json`.
+- `judge.safetensors` reads occupation and perceived gender. It was trained on drawn pictures whose truth is known,
+  half of them through the autoencoder with noise on the latents (`train/world_text_to_image_judge.py`).
+- Retrain: `python train/world_text_to_image.py --out MODELS --seeds {seed}`, then `--ship MODELS/seed-{seed}`. Other
+  machines and versions give other digits, of the same quality.
+- Note: the encoder half of the shipped autoencoder saw grounds of medium lightness only; its decoder went on with the
+  drawing code as it is. Retraining shows both halves the same pictures.
+- Licence: Apache-2.0. Measured results: `docs/text-to-image.md`.
+"""
+
+
+def ship(folder: Path, to: Path) -> None:
+    """Copy a trained pipeline to where the package looks for it, with its card."""
+    recipe = asdict(Recipe(**json.loads((folder / "recipe.json").read_text())))
+    for part in ("tokenizer", "text_encoder", "unet", "vae", "scheduler"):
+        shutil.copytree(folder / part, to / part, dirs_exist_ok=True)
+    shutil.copyfile(folder / "model_index.json", to / "model_index.json")
+    (to / "recipe.json").write_text(json.dumps({**recipe, "sampling": {"steps": 12, "guidance": 1.0}}, indent=1) + "\n")
+    for settings in (to / "model_index.json", *to.glob("*/*config.json")):
+        values = {name: value for name, value in json.loads(settings.read_text()).items() if name != "_name_or_path"}
+        settings.write_text(json.dumps(values, indent=2) + "\n")
+    count = 0
+    for weights in to.glob("*/*.safetensors"):
+        weights.chmod(0o644)
+        with safe_open(weights, "np") as file:
+            count += sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
+    (to / "README.md").write_text(CARD.format(parameters=count, seed=recipe["seed"]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="folder of trained models")
     parser.add_argument("--seeds", type=int, nargs="+", default=[Recipe.seed])
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ship", type=Path, help="trained model to put into the package")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    recipe = Recipe(steps=arguments.steps)
+    if arguments.ship:
+        ship(arguments.ship, Path(__file__).parents[1] / "src/fairvl/sources/world/models/text-to-image")
+    if arguments.out:
+        torch.set_num_threads(arguments.threads)
+        train(arguments.out, arguments.seeds, Recipe(steps=arguments.steps))
+
+
+def train(out: Path, seeds: list[int], recipe: Recipe) -> None:
+    """One autoencoder for all seeds, then a text encoder and a denoiser for each."""
+    log = partial(print, flush=True)
     pictures, _, _ = school(recipe)
-    print(f"{len(pictures)} pictures", flush=True)
-    words, shared = tokenizer(), arguments.out / "shared"
-    log = lambda text: print(text, flush=True)  # noqa: E731
-    if (shared / "vae").exists():
-        coder = AutoencoderKL.from_pretrained(shared / "vae", torch_dtype=torch.float32).eval().requires_grad_(False)
+    words, shared = tokenizer(), out / "shared" / "vae"
+    if shared.exists():
+        coder = AutoencoderKL.from_pretrained(shared, dtype=torch.float32).eval().requires_grad_(False)
     else:
-        coder = train_autoencoder(recipe, pictures, log)
-        coder.save_pretrained(shared / "vae")
+        coder = polish_decoder(recipe, train_autoencoder(recipe, pictures, log), pictures, log)
+        coder.save_pretrained(shared)
     codes, scale = latents(coder, pictures)
     coder.register_to_config(scaling_factor=scale)
-    for seed in arguments.seeds:
-        one = Recipe(**{**asdict(recipe), "seed": seed})
+    for seed in seeds:
+        one = replace(recipe, seed=seed)
         reader = train_text(one, words, pictures, log)
         network = train_denoiser(one, words, reader, codes, log)
-        save(pipeline(words, reader, network, coder), arguments.out / f"seed-{seed}")
-        (arguments.out / f"seed-{seed}" / "recipe.json").write_text(json.dumps(asdict(one), indent=1) + "\n")
+        save(pipeline(words, reader, network, coder), out / f"seed-{seed}")
+        (out / f"seed-{seed}" / "recipe.json").write_text(json.dumps(asdict(one), indent=1) + "\n")
         log(f"seed {seed} saved")
 
 

@@ -16,7 +16,7 @@ from fairvl.sources.world.text_to_image_drawing import OCCUPATIONS
 from fairvl.sources.world.text_to_image_judge import Judge, Judged
 
 STEPS = 12
-BATCH = 200
+BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Seen:
 class Drawer:
     def __init__(self, folder: Path | str, judge: Judge | None = None) -> None:
         self.pipeline = StableDiffusionPipeline.from_pretrained(
-            folder, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
+            folder, dtype=torch.float32, safety_checker=None, local_files_only=True
         )
         self.pipeline.set_progress_bar_config(disable=True)
         self.judge = judge or Judge()
@@ -92,15 +92,24 @@ class Drawer:
         return np.concatenate(parts)
 
     def see(
-        self, prompts: Sequence[Prompt], repaired: Any = None, *, n: int = 200, guidance: float = 1.0, seed: int = 0
+        self,
+        prompts: Sequence[Prompt],
+        repaired: Any = None,
+        *,
+        n: int = 200,
+        start: int = 0,
+        guidance: float = 1.0,
+        seed: int = 0,
     ) -> Seen:
-        """`n` pictures of each prompt. Picture i of prompt p has the same noise whatever was repaired.
+        """Pictures `start` to ``start + n`` of each prompt. Picture i of prompt p has the same noise in every arm.
 
         `repaired` are states [prompts, tokens, d], or [prompts, n, tokens, d] where they differ by picture.
         """
         states = self.states([p.text for p in prompts]) if repaired is None else np.asarray(repaired)
         rows = np.repeat(states, n, axis=0) if states.ndim == 3 else states.reshape(-1, *states.shape[2:])
-        seeds = [seed * 10_000_000 + place * 10_000 + i for place in range(len(prompts)) for i in range(n)]
+        seeds = [
+            seed * 10_000_000 + place * 10_000 + i for place in range(len(prompts)) for i in range(start, start + n)
+        ]
         pictures = self.paint(rows, seeds, guidance)
         few = pictures.reshape(len(prompts), n, *pictures.shape[1:])[:, :12]
         return Seen(tuple(prompts), n, self.judge(pictures), few)

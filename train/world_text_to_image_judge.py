@@ -1,8 +1,10 @@
 """Train the judge of generated pictures on the drawing code's truth.
 
-    python train/world_text_to_image_judge.py --out src/fairvl/sources/world/models/text-to-image/judge.safetensors
+    python train/world_text_to_image_judge.py MODELS/seed-11 --out .../models/text-to-image/judge.safetensors
 
-Half a minute. Its pictures are drawn from a stream of their own ("judge"), and it never sees a generated one.
+A minute or two. Its pictures are drawn from a stream of their own ("judge"); half of them have passed the model's
+autoencoder with noise on the latents, since a generator's pictures are softer than drawn ones. Their truth is known
+all the same, and it never sees a generated picture.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch.nn import functional
 
@@ -35,9 +38,23 @@ def confusion(judge: Judge, n: int = 8000, seed: int = 3) -> np.ndarray:
     return np.array([[int(((women == t) & (found == f)).sum()) for f in (0, 1)] for t in (0, 1)])
 
 
-def train(steps: int = 700, batch: int = 64, seed: int = 5) -> torch.nn.Module:
+@torch.no_grad()
+def softened(coder: AutoencoderKL, pictures: np.ndarray, most: float = 0.5) -> np.ndarray:
+    """Pictures through the autoencoder, each with its own amount of noise on the latents, at most `most`."""
+    parts = []
+    for start in range(0, len(pictures), 200):
+        shown = torch.from_numpy(pictures[start : start + 200]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        codes = coder.encode(shown).latent_dist.mode()
+        codes = codes + torch.randn_like(codes) * torch.rand(len(codes), 1, 1, 1) * most * codes.std()
+        made = coder.decode(codes).sample.clamp(-1, 1)
+        parts.append(((made + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+    return np.concatenate(parts)
+
+
+def train(coder: AutoencoderKL, steps: int = 900, batch: int = 64, seed: int = 5) -> torch.nn.Module:
     torch.manual_seed(seed)
     pictures, jobs, women = balanced(9600, seed, JUDGE)
+    pictures = np.concatenate([pictures[:4800], softened(coder, pictures[4800:])])
     rng, net = np.random.default_rng(seed), network().train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps)
@@ -61,12 +78,18 @@ def train(steps: int = 700, batch: int = 64, seed: int = 5) -> torch.nn.Module:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="a trained model, for its autoencoder")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
+    coder = AutoencoderKL.from_pretrained(arguments.folder / "vae", dtype=torch.float32).eval()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: values.half().contiguous() for name, values in train().state_dict().items()}, arguments.out)
+    save_file({name: values.half().contiguous() for name, values in train(coder).state_dict().items()}, arguments.out)
     judge = Judge(arguments.out)
-    pictures, jobs, _ = balanced(8000, 3, TRUTH)
+    pictures, jobs, women = balanced(3200, 3, TRUTH)
+    noisy = judge(softened(coder, pictures))
+    print(
+        "through the noisy autoencoder", float((noisy.occupation == jobs).mean()), float((noisy.female == women).mean())
+    )
     print("occupation", float((judge(pictures).occupation == jobs).mean()), "gender", confusion(judge).tolist())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from world_text_to_image_drawer import Drawer
 
 from fairvl.repair.debias import Bypass, BypassOperator, CalibratedProjection, Leace, Operator, OrthogonalProjection
-from fairvl.sources.world.text_to_image import LITERAL, NAMED, OCCUPATIONS, explicit_prompts, gender_pairs, with_article
+from fairvl.sources.world.text_to_image import LITERAL, NAMED, gender_pairs, with_article
 
 Repair = Callable[[np.ndarray, list[str]], np.ndarray]
 
@@ -73,7 +73,9 @@ def calibrated(pairs: Pairs, lam: float) -> Operator:
 
 
 def orthogonal(pairs: Pairs, subspace: str = "pairs") -> Operator:
-    return OrthogonalProjection(subspace=subspace).fit(np.concatenate([pairs.male, pairs.female]), pairs.male, pairs.female)
+    return OrthogonalProjection(subspace=subspace).fit(
+        np.concatenate([pairs.male, pairs.female]), pairs.male, pairs.female
+    )
 
 
 def leace(pairs: Pairs) -> Operator:
@@ -81,36 +83,39 @@ def leace(pairs: Pairs) -> Operator:
     return Leace().fit(np.concatenate([pairs.male, pairs.female]), ["male"] * n + ["female"] * n)
 
 
-def along(pairs: Pairs, strength: float) -> Repair:
+def along(pairs: Pairs, strength: float, shift: float = 0.0) -> Repair:
     """Move every prompt along the axis, from its end-of-text on, by one amount read off its own end-of-text state.
 
-    Its coordinate c becomes middle - strength * (c - middle): 0 puts it on the middle plane, above 0 it goes beyond,
-    against what the denoiser has learnt of the occupation on its own.
+    Its position c (0 male, 1 female) becomes 0.5 + shift - strength * (c - 0.5). Strength 0 puts it on the middle
+    plane; above 0 it goes beyond, against what the denoiser has learnt of the occupation on its own. The shift moves
+    all prompts alike: the denoiser's own middle need not be that of the text.
     """
+    low, high = pairs.ends
 
     def repair(states: np.ndarray, texts: list[str]) -> np.ndarray:
-        end = pairs.drawer.end(texts)
-        found = states[np.arange(len(texts)), end] @ pairs.axis - sum(pairs.ends) / 2
-        change = -(1 + strength) * found[:, None] * pairs.axis
-        after = np.arange(states.shape[1]) >= end[:, None]
-        return states + after[..., None] * change[:, None, :]
+        found = (states[np.arange(len(texts)), pairs.drawer.end(texts)] @ pairs.axis - low) / (high - low)
+        aims = 0.5 + shift - strength * (found - 0.5)
+        return _moved(pairs, states, texts, (aims - found) * (high - low))
 
     return repair
 
 
-def sides(pairs: Pairs, n: int) -> Repair:
-    """To the male end for the even pictures of a prompt and to the female end for the odd: [prompts, n, tokens, d]."""
+def sides(pairs: Pairs, n: int, reach: float = 1.0) -> Repair:
+    """Even pictures of a prompt to position 0.5 - reach, odd ones to 0.5 + reach: [prompts, n, tokens, d]."""
+    low, high = pairs.ends
 
     def repair(states: np.ndarray, texts: list[str]) -> np.ndarray:
-        end = pairs.drawer.end(texts)
-        found = states[np.arange(len(texts)), end] @ pairs.axis
-        after = np.arange(states.shape[1]) >= end[:, None]
-        both = [
-            states + after[..., None] * (aim - found)[:, None, None] * pairs.axis for aim in pairs.ends
-        ]
+        found = (states[np.arange(len(texts)), pairs.drawer.end(texts)] @ pairs.axis - low) / (high - low)
+        both = [_moved(pairs, states, texts, (aim - found) * (high - low)) for aim in (0.5 - reach, 0.5 + reach)]
         return np.stack([both[i % 2] for i in range(n)], axis=1)
 
     return repair
+
+
+def _moved(pairs: Pairs, states: np.ndarray, texts: list[str], by: np.ndarray) -> np.ndarray:
+    """Every state from end-of-text on by the prompt's own length along the axis."""
+    after = np.arange(states.shape[1]) >= pairs.drawer.end(texts)[:, None]
+    return states + after[..., None] * by[:, None, None] * pairs.axis
 
 
 def mean_of_both(drawer: Drawer, occupations: list[str]) -> np.ndarray:
@@ -119,7 +124,9 @@ def mean_of_both(drawer: Drawer, occupations: list[str]) -> np.ndarray:
     return (drawer.states(list(male)) + drawer.states(list(female))) / 2
 
 
-def bypass(drawer: Drawer, operator: Operator, occupations: tuple[str, ...], nouns: int | None = None) -> BypassOperator:
+def bypass(
+    drawer: Drawer, operator: Operator, occupations: tuple[str, ...], nouns: int | None = None
+) -> BypassOperator:
     """`operator` with a band fitted on neutral and explicit prompts of `occupations` and the first `nouns` nouns."""
     neutral, words, named, labels, named_words = [], [], [], [], []
     for job in occupations:

@@ -110,7 +110,7 @@ def _pick(options: tuple[str, ...], die: float) -> str:
 
 
 def with_article(noun: str) -> str:
-    """"a doctor", "an actress".
+    """ "a doctor", "an actress".
 
     Examples
     --------

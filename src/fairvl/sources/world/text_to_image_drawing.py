@@ -84,7 +84,7 @@ def draw_people(occupation: ArrayLike, female: ArrayLike, seed: int, *, split: i
     jobs, women = np.asarray(occupation, dtype=np.int64), np.asarray(female, dtype=bool)
     if jobs.shape != women.shape or jobs.ndim != 1:
         raise InputError(f"{jobs.shape} occupations and {women.shape} genders; expected one of each per picture")
-    if jobs.size and not (0 <= jobs.min() and jobs.max() < len(OCCUPATIONS)):
+    if jobs.size and not (jobs.min() >= 0 and jobs.max() < len(OCCUPATIONS)):
         raise InputError(f"occupation codes from {jobs.min()} to {jobs.max()}; expected 0 to {len(OCCUPATIONS) - 1}")
     out = np.empty((len(jobs), SIZE, SIZE, 3), np.uint8)
     for block, start in enumerate(range(0, len(jobs), _BLOCK)):
