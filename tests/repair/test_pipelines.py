@@ -418,3 +418,56 @@ def test_leace_makes_the_means_of_both_sides_equal(sd):
     assert gap(before) > 0.1
     assert gap(after) < 1e-5
     np.testing.assert_allclose(after.mean(axis=0), before.mean(axis=0), atol=1e-5)
+
+
+def test_every_tower_reads_its_own_prompt(pipelines):
+    xl = pipelines["xl"]
+    more = {"prompt_2": ["king", "king", "king"]}
+    plain = encoded(xl, **more)
+    attach(for_all(xl), xl, tokens="words")
+    made = encoded(xl, **more)
+    detach(xl)
+    moved = np.abs(made[0] - plain[0]) > 1e-6
+    assert np.flatnonzero(moved[0, :, :32].any(axis=1)).tolist() == [1, 2, 3, 4, 5]
+    assert np.flatnonzero(moved[0, :, 32:].any(axis=1)).tolist() == [1]
+
+
+def test_xl_with_its_second_tower_alone(tiny):
+    """As the refiner: the one tower reads the first prompt."""
+    xl = tiny.tiny_pipeline("xl", text_encoder=None, tokenizer=None)
+    plain = encoded(xl)
+    operators = for_all(xl)
+    attach(operators, xl)
+    made = encoded(xl)
+    assert set(operators) == {"text_encoder_2", "text_encoder_2.pooled"}
+    np.testing.assert_allclose(made[0], plain[0] @ operators["text_encoder_2"].matrix().T, atol=1e-5)
+
+
+def test_a_changed_file_is_refused(sd, tmp_path):
+    fit_on_pipeline("calibration", sd, PAIRS).save(tmp_path / "one.safetensors")
+    content = (tmp_path / "one.safetensors").read_bytes()
+    (tmp_path / "one.safetensors").write_bytes(content.replace(b"text_encoder", b"test_encoder", 1))
+    with pytest.raises(OperatorError, match="changed after it was written"):
+        PipelineOperator.load(tmp_path / "one.safetensors")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OperatorError, match="holds no operators"):
+        PipelineOperator.load(tmp_path / "empty")
+
+
+def test_pairs_are_checked_and_their_lengths_said(sd):
+    from fairvl.errors import InputError
+    from fairvl.sources.generators import PromptLengthWarning
+
+    for pairs in ([], [("a",)], ["ab"], [("a", 3)]):
+        with pytest.raises(InputError, match="pairs: expected"):
+            fit_on_pipeline("calibration", sd, pairs)
+    for options, match in (({"about": "origin"}, "about='origin'"), ({"sites": ["attic"]}, "no site 'attic'")):
+        with pytest.raises((InputError, OperatorError), match=match):
+            fit_on_pipeline("calibration", sd, PAIRS, **options)
+    for method, lam, match in (("calibrate", None, "method 'calibrate'"), ("leace", 5.0, "has none"), (3, None, "fit")):
+        with pytest.raises(InputError, match=match):
+            fit_on_pipeline(method, sd, PAIRS, lam=lam)
+    uneven = fit_on_pipeline("calibration", sd, [*PAIRS, ("a man", "a female person")])
+    assert "1 of 7 pairs have sides of unequal token length" in uneven.operators["text_encoder"].card.notes
+    with pytest.warns(PromptLengthWarning, match="2 prompts exceed the 16 tokens"):
+        fit_on_pipeline("calibration", sd, [*PAIRS, ("man " * 20, "woman " * 20)])

@@ -135,7 +135,7 @@ def fit_on_pipeline(
         Prompts do not fit the tower's window.
     """
     fit = _method(method, lam)
-    listed = [tuple(pair) for pair in pairs]
+    listed = [() if isinstance(pair, str) else tuple(pair) for pair in pairs]
     if not listed or any(len(pair) != 2 or not all(isinstance(text, str) for text in pair) for pair in listed):
         raise InputError("pairs: expected a list of (left, right) prompts that is not empty.")
     if about not in (None, "midpoint"):
