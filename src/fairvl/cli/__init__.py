@@ -769,8 +769,8 @@ def _target(text: str) -> str | dict[str, float]:
 @_json
 def captions(
     dataset: str, lexicon: str, masked: str | None, parser: str | None, image: str | None, agreeing: int,
-    label: str | None, id_column: str | None, caption_column: str | None, rows_per_shard: int, sample: int, engine: str, workers: int,
-    out: Path, seed: int, as_json: bool,
+    label: str | None, id_column: str | None, caption_column: str | None, rows_per_shard: int, sample: int,
+    engine: str, workers: int, out: Path, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Rewrite the captions of DATASET in neutral words and say what changed; killed, the same command goes on."""
     from ..repair.captions import captions as run
@@ -778,8 +778,8 @@ def captions(
     try:
         result = run(
             dataset, out, lexicon=lexicon, masked=masked, parser=parser, image=image, agreeing=agreeing, label=label,
-            id=id_column, caption=caption_column, rows_per_shard=rows_per_shard, sample=sample, engine=engine, workers=workers,
-            seed=seed,
+            id=id_column, caption=caption_column, rows_per_shard=rows_per_shard, sample=sample, engine=engine,
+            workers=workers, seed=seed,
         )  # fmt: skip
     except KeyboardInterrupt:
         _fail(f"interrupted; {out} keeps what is done, and the same command goes on from there.", INTERRUPTED)

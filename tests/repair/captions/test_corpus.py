@@ -100,7 +100,7 @@ captions(sys.argv[1], sys.argv[2], rows_per_shard=7, sample=5)
 """
 
 
-@pytest.mark.parametrize("k", [1, 6, 20])
+@pytest.mark.parametrize("k", [pytest.param(1, marks=pytest.mark.slow), 6, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_to_the_same_bytes(tmp_path, k):
     rows = {f"c{i}": f"A {'man' if i % 2 else 'woman'} with {i} dogs and his hat" for i in range(28)}
     source = parquet(tmp_path / "c.parquet", rows)

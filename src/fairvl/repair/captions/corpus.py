@@ -17,6 +17,7 @@ from ...jobs import run_job
 from ...sources.captions.groups import AGREEING, group_of
 from ...sources.captions.lexicon import Lexicon, load_lexicon
 from ...sources.captions.masking import mask
+from ...sources.captions.parsing import load_parser
 from ...sources.captions.spans import Rewrite
 from ...sources.captions.tables import caption_dataset
 from ...sources.datasets import Dataset
@@ -140,6 +141,8 @@ def captions(
     words = load_lexicon(lexicon)
     if not words.entries:
         neutralize("", lexicon=words)  # says why
+    if parser is not None:
+        load_parser(parser)  # says what is missing before the work
     specs = [{"shard": number, "part": dict(part)} for number, part in enumerate(source.shards(rows_per_shard))]
     config = {
         "dataset": source.fingerprint, "lexicon": words.fingerprint, "masked": masked, "image": image, "label": label,
