@@ -54,7 +54,8 @@ def scenes(realdata):
     net = interpreter.Interpreter(model_path=str(model), num_threads=1)
     net.allocate_tensors()
     entry, out = net.get_input_details()[0]["index"], net.get_output_details()[0]
-    rows = list(csv.DictReader((folder / "images.csv").open(encoding="utf-8")))
+    with (folder / "images.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     vectors = []
     with zipfile.ZipFile(folder / "pairs.zip") as archive:
         for row in rows:
