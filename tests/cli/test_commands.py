@@ -10,7 +10,10 @@ from click.testing import CliRunner
 from fairvl.cli import main
 from fairvl.findings import Findings
 
-VERBS = ("embed", "audit", "sweep", "study", "debias", "apply", "bake", "dedup", "captions", "report", "check", "demo")
+VERBS = (
+    *("embed", "audit", "audit-images", "sweep", "study", "debias", "apply", "bake", "generate"),
+    *("dedup", "captions", "report", "check", "demo"),
+)
 TABLE = "id,y_true,y_pred,region\n" + "\n".join(
     f"{i},{'ab'[i % 2]},{'ab'[i % 3 % 2]},{'xy'[i % 4 // 2]}" for i in range(80)
 )
