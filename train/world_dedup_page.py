@@ -127,7 +127,8 @@ def fairness_verdict(rows: Sequence[Row]) -> str:
     for family in ("skew", "disparity"):
         for r in where(rows, family=family, against="semdedup"):
             low, high = float(r["low"]), float(r["high"])
-            which = "below" if high < 0 else "above" if low > 0 else "not told apart from"
+            clear = float(r["p_holm"]) < 0.05
+            which = "below" if clear and high < 0 else "above" if clear and low > 0 else "not told apart from"
             said.append(
                 f"{r['metric']} of `fair` is {which} `semdedup`: {interval(r)}, p (Holm) {float(r['p_holm']):.3f}"
             )
