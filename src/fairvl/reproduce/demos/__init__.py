@@ -8,9 +8,10 @@ from pathlib import Path
 from ...errors import InputError
 from ...findings import Findings
 from .audit import audit_demo
+from .dedup import dedup_demo
 from .study import study_demo
 
-DEMOS = {"audit": audit_demo, "study": study_demo}
+DEMOS = {"audit": audit_demo, "dedup": dedup_demo, "study": study_demo}
 
 
 def demo(name: str = "audit", out: Path | str | None = None, *, seed: int = 0) -> Findings:
