@@ -204,6 +204,20 @@ METRICS: dict[str, Metric] = {
         "utility",
         "Recall of each class, averaged over classes, so that a frequent class weighs no more than a rare one.",
     ),
+    "recall_disparity_mean": Metric(
+        "Disparity of recall, mean over classes",
+        "points",
+        "zero",
+        "gaps",
+        "Per class, recall in the group where it is highest minus recall where it is lowest; the mean over classes.",
+    ),
+    "recall_disparity_worst": Metric(
+        "Disparity of recall, worst class",
+        "points",
+        "zero",
+        "gaps",
+        "The largest gap of recall between groups over all classes.",
+    ),
 }
 
 METRICS |= {
