@@ -34,6 +34,7 @@ BENCHES = {
     ),
     "dedup_kmeans": "An iteration of spherical k-means against faiss and scikit-learn. Bar: no slower.",
     "dedup_sort": "Rows by cluster and rank against one scan of the table per cluster. Bar: 25 times.",
+    "dedup_ledger": "Representation error and cost of the ledger modes of deduplication.",
     "captions": "Captions rewritten per second and core, without a parser. Bar: 20,000.",
     "groups": "Group metrics, 1,000 bootstrap draws at n = 100,000, against fairlearn's `MetricFrame`. Bar: 100 times.",
     "ndkl": "NDKL at n = 10,954 with 7 groups against a plain loop over rows. Bar: 5 ms.",
