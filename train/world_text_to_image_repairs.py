@@ -125,11 +125,14 @@ def mean_of_both(drawer: Drawer, occupations: list[str]) -> np.ndarray:
 
 
 def bypass(
-    drawer: Drawer, operator: Operator, occupations: tuple[str, ...], nouns: int | None = None
+    drawer: Drawer, operator: Operator, plain: tuple[str, ...], explicit: tuple[str, ...], nouns: int | None = None
 ) -> BypassOperator:
-    """`operator` with a band fitted on neutral and explicit prompts of `occupations` and the first `nouns` nouns."""
+    """`operator` with a band fitted on neutral prompts of the occupations `plain`.
+
+    Its margin is fitted on explicit prompts of the occupations `explicit` and of the first `nouns` nouns a side.
+    """
     neutral, words, named, labels, named_words = [], [], [], [], []
-    for job in occupations:
+    for job in plain:
         for form in ("a photo of {}", "a picture of {}", "a portrait of {}", "{}"):
             neutral.append(form.format(with_article(job)))
             words.append(job)
@@ -138,7 +141,7 @@ def bypass(
             named.append(f"a photo of {with_article(noun)}")
             labels.append(side)
             named_words.append(noun)
-        for job in occupations:
+        for job in explicit:
             named.append(f"a photo of a {side} {job}")
             labels.append(side)
             named_words.append(job)

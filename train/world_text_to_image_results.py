@@ -47,7 +47,7 @@ class Pictures(NamedTuple):
     guided: int
 
 
-STAGES = (Pictures(60, 24, 4, 12), Pictures(200, 24, 4, 12), Pictures(200, 60, 8, 24), Pictures(200, 100, 20, 60))
+STAGES = (Pictures(60, 12, 4, 8), Pictures(200, 24, 8, 24), Pictures(200, 60, 20, 60))
 """All conditions with few pictures first, then more: an interrupted run has something of everything."""
 STRENGTHS = (1.0, 2.0, 3.0)
 FIRST, SHIFT = 2.0, 0.3  # where the shift is calibrated
@@ -183,18 +183,11 @@ class Experiment:
         beyond = along(self.fitting, self.facts["strength"], self.facts["shift"])
         self.see("beyond, held out", beyond, self.pictures.main)
         self.see("paper 500, held out", on_tokens(drawer, held), self.pictures.main)
-        if "mixes" not in self.facts:
-            self.facts["mixes"] = dict(zip(OCCUPATIONS, self.calibrate_mixes(OCCUPATIONS).tolist(), strict=True))
-        mixes = np.array([self.facts["mixes"][job] for job in OCCUPATIONS])
-        self.edited("edit calibrated", OCCUPATIONS, mixes, self.pictures.main)
 
     def others(self) -> None:
         """The paper's alternatives and controls, fewer pictures each."""
         drawer, paper = self.drawer, calibrated(self.all, 500.0)
         self.see("base, fitting", None, self.pictures.side, prompts=neutral_prompts(FITTING))
-        fitting = np.array([self.facts["mixes"][job] for job in FITTING])
-        self.edited("edit calibrated, held out", FITTING, fitting, self.pictures.side)
-        self.edited("edit half", OCCUPATIONS, np.full(len(OCCUPATIONS), 0.5), self.pictures.side)
         mean = mean_of_both(drawer, list(TESTED))
         self.see("mean of both prompts", lambda *_: mean, self.pictures.side)
         self.see("middle plane, held out", along(self.fitting, 0.0), self.pictures.side)
@@ -206,12 +199,23 @@ class Experiment:
             self.see(f"paper {lam:.0f}", on_tokens(drawer, calibrated(self.all, lam)), self.pictures.side)
         self.see("paper 500, from end", on_tokens(drawer, paper, "from_end"), self.pictures.side)
 
+    def edits(self) -> None:
+        """The closed form on keys and values."""
+        if "mixes" not in self.facts:
+            self.facts["mixes"] = dict(zip(OCCUPATIONS, self.calibrate_mixes(OCCUPATIONS).tolist(), strict=True))
+        mixes = np.array([self.facts["mixes"][job] for job in OCCUPATIONS])
+        self.edited("edit calibrated", OCCUPATIONS, mixes, self.pictures.main)
+        self.edited("explicit edit calibrated", OCCUPATIONS, mixes, self.pictures.explicit, prompts=explicit_prompts())
+        fitting = np.array([self.facts["mixes"][job] for job in FITTING])
+        self.edited("edit calibrated, held out", FITTING, fitting, self.pictures.side)
+        self.edited("edit half", OCCUPATIONS, np.full(len(OCCUPATIONS), 0.5), self.pictures.side)
+
     def explicit(self) -> None:
         """Prompts that name a gender: before, repaired, and repaired with the bypass."""
         drawer, prompts = self.drawer, explicit_prompts()
         texts = [p.text for p in prompts]
         paper = calibrated(self.all, 500.0)
-        band = bypass(drawer, paper, FITTING, KNOWN)
+        band = bypass(drawer, paper, OCCUPATIONS, FITTING, KNOWN)
         self.facts["bypass errors"] = {name: [e.value, e.n] for name, e in band.error_rates.items()}
         kept = band.kept(self.all.at_end(texts))
         self.facts["kept"] = dict(zip(texts, kept.tolist(), strict=True))
@@ -220,6 +224,8 @@ class Experiment:
         self.see("explicit base", None, self.pictures.explicit, prompts=prompts)
         self.see("explicit paper 500", on_tokens(drawer, paper), self.pictures.explicit, prompts=prompts)
         touched = [i for i, weight in enumerate(kept) if weight < 1]
+        if self.facts.get("touched") != touched:
+            self.bits = {name: bits for name, bits in self.bits.items() if ", bypass|" not in name}
         self.facts["touched"] = touched  # the others keep every bit, so they are not drawn again
         beyond = along(self.fitting, self.facts["strength"], self.facts["shift"])
         if touched:
@@ -228,8 +234,6 @@ class Experiment:
                 self.see(
                     f"explicit {name}, bypass", _mixed(repair, kept[touched]), self.pictures.explicit, prompts=some
                 )
-        mixes = np.array([self.facts["mixes"][job] for job in OCCUPATIONS])
-        self.edited("explicit edit calibrated", OCCUPATIONS, mixes, self.pictures.explicit, prompts=prompts)
 
     def guided(self) -> None:
         paper = on_tokens(self.drawer, calibrated(self.all, 500.0))
@@ -268,6 +272,7 @@ def main() -> None:
             run.explicit()
             run.guided()
             run.others()
+            run.edits()
 
 
 if __name__ == "__main__":
