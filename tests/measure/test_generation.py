@@ -289,3 +289,33 @@ def test_what_cannot_be_measured_says_why(make, error, words):
 
 
 THREE = Confusion([[9, 1, 0, 0], [1, 9, 0, 0], [0, 1, 9, 0]], ("f", "m", "n"))
+
+
+def test_a_group_that_is_neither_wanted_nor_drawn_has_no_skew_and_one_that_is_drawn_has_an_infinite_one():
+    target = {"f": 1.0, "m": 0.0}
+    kept = representation(["f"] * 8, ["p"] * 8, target=target, n_boot=200)
+    assert (kept.mean["max_skew"].value, kept.mean["min_skew"].value) == (0.0, 0.0)
+    drawn = representation(["f"] * 6 + ["m"] * 2, ["p"] * 8, target=target, n_boot=200)
+    assert drawn.by_prompt["max_skew"]["p"].value == np.inf
+    assert drawn.by_prompt["min_skew"]["p"].value == pytest.approx(np.log(0.75))
+
+
+def test_a_change_of_means_is_over_the_prompts_that_both_arms_show():
+    """Prompt b has labels before only: 0 to 1 by prompt a alone, although the mean before is over both."""
+    prompts = ["a"] * 10 + ["b"] * 10
+    before = ["f", "m"] * 5 + ["f"] * 10
+    after = ["m"] * 10 + [None] * 10
+    found = compare_representation(before, after, prompts, n_boot=200)
+    gap = {arm: getattr(found, arm).mean["parity_gap"] for arm in ("before", "after", "difference")}
+    assert (gap["before"].value, gap["after"].value, gap["difference"].value) == (0.5, 1.0, 1.0)
+    assert gap["difference"].low > 0.4
+    assert "1 prompts without a labelled image in one arm" in gap["difference"].note
+    assert found.difference.mean_shares["m"].value == 0.5
+
+
+def test_arms_without_any_common_label_are_undefined_and_quiet():
+    found = compare_representation([None] * 2 + ["f", "m"], ["f", "m"] + [None] * 2, ["a", "a", "b", "b"], n_boot=100)
+    assert np.isnan(found.difference.mean["parity_gap"].value)
+    nobody = representation([None, None], ["a", "a"], labels=["f", "m"], n_boot=100)
+    assert np.isnan(nobody.mean_shares["f"].value)
+    assert nobody.mean_shares["f"].note == "no labelled image"

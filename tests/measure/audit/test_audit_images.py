@@ -137,6 +137,47 @@ def test_bare_file_names_count_only_where_they_are_unique(tmp_path):
         audit_images(folder, labeller=tmp_path / "bare.csv", draws=100)
 
 
+def test_a_missing_image_is_never_replaced_by_one_of_another_prompt(tmp_path):
+    """Images called by their seed, one folder for each prompt: with a folder gone, its bare names become unique."""
+    folder = draw(tmp_path / "nested", {"doctor": 0.0, "nurse": 1.0}, n=3, explicit=False)
+    rows = read(folder / "prompts.csv")
+    (folder / "images" / "doctor").mkdir()
+    for row in rows:
+        if row["concept"] == "doctor":
+            (folder / row["file"]).rename(folder / "images" / "doctor" / f"{row['seed']}.png")
+        row["file"] = f"images/{row['concept']}/{row['seed']}.png"
+    write(folder / "prompts.csv", rows)
+    options = {"attributes": ["gender"], "groups": {"gender": ["female", "male"]}, "draws": 100}
+    found = audit_images(folder, labeller=judge, **options)
+    assert found.one(metric="unlabelled", prompt="a photo of a doctor").value == 0
+    assert found.one(metric="unlabelled", prompt="a photo of a nurse").value == 1
+    for row in rows:
+        row["file"] = f"elsewhere/{row['file']}"  # now every bare name is meant by two rows
+    write(tmp_path / "moved.csv", rows)
+    with pytest.raises(DatasetError, match="none of the 6 images"):
+        audit_images(folder, tmp_path / "moved.csv", judge, **options)
+    doctors = [row for row in rows if row["concept"] == "doctor"]
+    write(tmp_path / "doctors.csv", doctors)
+    alone = audit_images(folder, tmp_path / "doctors.csv", judge, **options)
+    assert alone.one(metric="unlabelled", prompt="(all)").value == 0  # a bare name that only one row means is found
+
+
+def test_a_group_that_the_judge_never_names_has_no_share_and_shares_that_are_none_are_refused(before):
+    def unsure(picture):
+        return {"female": 0.9, "male": 0.1} if judge(picture) == "female" else {"female": 0.2, "male": 0.8}
+
+    rows = {"attributes": ["gender"], "draws": 100}
+    plain = audit_images(before, labeller=unsure, **rows)
+    more = audit_images(before, labeller=unsure, groups={"gender": ["other", "male", "female"]}, **rows)
+    for concept in OCCUPATIONS:
+        one = {"metric": "generated_share", "prompt": f"a photo of a {concept}", "labels": "expected"}
+        assert more.one(groups="other", **one).value == 0
+        assert more.one(groups="male", **one).value == pytest.approx(plain.one(groups="male", **one).value)
+    for said in ({}, {"female": 0.5}, {"female": "much"}, {"female": 1.5, "male": -0.5}, ("female", "much")):
+        with pytest.raises(InputError, match="judge of 'gender' returned"):
+            audit_images(before, labeller=lambda _, said=said: said, **rows)
+
+
 def test_before_and_after_pair_by_prompt_and_seed(before, after, tmp_path):
     found = audit_images(before, labeller=judge, attributes=["gender"], after={"repair": after}, draws=200)
     gap = {arm: found.one(metric="mean_parity_gap", arm=arm, over="these prompts, images resampled") for arm in
@@ -398,6 +439,8 @@ def breaking(before, tmp_path):
     elsewhere = changed("file", "elsewhere.png")
     elsewhere = [{**r, "id": f"x{i}"} for i, r in enumerate(elsewhere)]
     yield (before, table("g.csv", elsewhere), good), {}, DatasetError, "none of the .* images that g.csv lists"
+    twice = changed("file", rows[0]["file"], 1)
+    yield (before, table("n.csv", twice), good), {}, DatasetError, "are of one file, '0000.png'"
     strangers = [{**r, "id": f"x{i}"} for i, r in enumerate(labels)]
     yield (before, None, table("h.csv", strangers)), {}, DatasetError, "never by position"
     yield (before, None, table("i.csv", [*labels, labels[0]])), {}, DatasetError, "duplicate ids"
@@ -425,7 +468,7 @@ def test_every_mistake_is_told_with_what_to_do(before, tmp_path):
             audit_images(*args, draws=100, **options)
         assert isinstance(caught.value, FairVLError)
         count += 1
-    assert count == 24
+    assert count == 25
 
 
 def test_all_male_images_have_a_gap_of_one_once_the_groups_are_named(before, tmp_path):

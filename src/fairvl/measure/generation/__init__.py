@@ -12,7 +12,7 @@ from .confusion import Confusion as Confusion
 from .confusion import CorrectedShares as CorrectedShares
 from .confusion import confusion_matrix as confusion_matrix
 from .confusion import correct_shares as correct_shares
-from .representation import Representation as Representation
+from .frame import Representation as Representation
 from .representation import RepresentationComparison as RepresentationComparison
 from .representation import compare_representation as compare_representation
 from .representation import representation as representation

@@ -18,15 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import GroupError, InputError
 from ...stats.bootstrap import Seed, interval
-from ...stats.cells import Resampling
+from ...stats.cells import FEW, Resampling
 from ...stats.codes import as_text, unknown_label
 from ...stats.estimate import Estimate
 from ...stats.rates import divide, wilson
 from .confusion import Confusion
-from .representation import over_units
+from .frame import over_units
 from .shares import FloatArray, IntArray, Judgements, encode_prompts, prompt_shares, sums
-
-FEW = 300
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...stats.bootstrap import interval
+from ...stats.cells import FEW
 from ...stats.codes import encode
 from ...stats.rates import wilson
 from ...stats.shares import Target
@@ -18,7 +19,6 @@ from .shares import PromptShares
 FloatArray = NDArray[np.float64]
 DISTANCES = {"parity_gap": 1.0, "total_variation": 0.5}  # factor of sum_a |q_a - t_a|
 METRICS = ("parity_gap", "total_variation", "max_skew", "min_skew", "entropy")
-FEW = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +51,11 @@ class Measured:
         if metric == "entropy":
             return _entropy(q)
         skews = self.skews(q, goal)
-        return np.asarray(skews.max(axis=-1) if metric == "max_skew" else skews.min(axis=-1))
+        return np.asarray(_largest(skews) if metric == "max_skew" else _smallest(skews))
 
     def skews(self, q: FloatArray, goal: FloatArray) -> FloatArray:
-        """``ln(share / target)`` per group, smoothed; a group that is not wanted is left out (NaN -> -inf or inf)."""
+        """``ln(share / target)`` per group, smoothed; NaN, which extremes leave out, for a group that is neither wanted
+        nor drawn."""
         n = self.shares.labelled[:, None]
         filled = (q * n + self.smoothing) / np.maximum(n + self.smoothing * q.shape[-1], 1e-300)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -69,7 +70,9 @@ class Measured:
         if metric == "entropy":
             return _entropy(q)
         own = self.skews(self.shares.observed, goal)
-        extreme = (own.argmax if metric == "max_skew" else own.argmin)(axis=1)
+        top = metric == "max_skew"
+        known = np.where(np.isnan(own), -np.inf if top else np.inf, own)
+        extreme = known.argmax(axis=1) if top else known.argmin(axis=1)
         return np.asarray(self.skews(q, goals[:, None])[:, np.arange(len(extreme)), extreme])
 
     def again(self, metric: str) -> FloatArray:
@@ -110,9 +113,8 @@ class Measured:
             most = np.maximum(high - goal, goal - low)
             factor = 2 * DISTANCES[metric]  # both groups move by the same
             return factor * least[:, 0], factor * most[:, 0]
-        pick = np.max if metric == "max_skew" else np.min
-        with np.errstate(invalid="ignore"):
-            ends = [pick(self.skews(np.where(np.isnan(e), np.nan, e), goal), axis=1) for e in (low, high)]
+        pick = _largest if metric == "max_skew" else _smallest
+        ends = [pick(self.skews(end, goal)) for end in (low, high)]
         bottom, top = (np.maximum(e, 0.0) if metric == "max_skew" else np.minimum(e, 0.0) for e in ends)
         return bottom, top
 
@@ -148,6 +150,14 @@ class Measured:
 def _share_level(level: float, g: int) -> float:
     """Level of each of g intervals, so that all hold together; those of two groups are one."""
     return level if g <= 2 else 1 - (1 - level) / g
+
+
+def _largest(skews: FloatArray) -> FloatArray:
+    return np.asarray(np.fmax.reduce(skews, axis=-1))
+
+
+def _smallest(skews: FloatArray) -> FloatArray:
+    return np.asarray(np.fmin.reduce(skews, axis=-1))
 
 
 def _entropy(q: FloatArray) -> FloatArray:

@@ -101,23 +101,13 @@ def is_table(name: Path | str) -> bool:
     return str(name).lower().endswith(SUFFIXES) and not (isinstance(name, str) and NAMED.match(name))
 
 
-def check_judges(judge: Judge, fidelity: Any, audited: Any, allow: bool) -> list[str]:
-    """Judges that are the model under audit are refused by name before anything is loaded, else by card."""
-    card = card_of(audited)
-    notes = []
-    if (
-        isinstance(audited, str)
-        and isinstance(fidelity, str)
-        and audited.partition("?")[0] == fidelity.partition("?")[0]
-    ):
-        card = load_encoder(fidelity).card.as_dict()
-    elif card is None and isinstance(audited, str) and (judge.kind == "encoder" or fidelity is not None):
-        card = load_encoder(audited).card.as_dict()
-    if judge.kind == "encoder":
-        notes.append(refuse_same("judge", judge.source.card, card, allow))
-    if fidelity is not None:
-        encoder = load_encoder(fidelity) if isinstance(fidelity, str) else fidelity
-        notes.append(refuse_same("fidelity encoder", encoder.card, card, allow))
+def check_judges(judge: Judge, fidelity: Encoder | None, audited: Any, allow: bool) -> list[str]:
+    """What to note about the judges; one whose card is that of the model under audit is refused."""
+    judges = [("judge", judge.source)] if judge.kind == "encoder" else []
+    judges += [("fidelity encoder", fidelity)] if fidelity is not None else []
+    if judges and isinstance(audited, str):
+        audited = load_encoder(audited)
+    notes = [refuse_same(role, encoder.card, card_of(audited), allow) for role, encoder in judges]
     return [note for note in notes if note]
 
 

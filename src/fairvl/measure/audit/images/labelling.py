@@ -56,11 +56,14 @@ class Answer:
         return Answer(labels, self.confidence, self.groups, kept, int(doubt.sum()))
 
     def over(self, groups: Sequence[str]) -> tuple[Any, bool]:
-        """Labels, or probabilities over exactly these groups where the judge said how sure it is."""
+        """Probabilities over these groups where the judge said how sure it is; one that it never names has none."""
         if self.probabilities is not None:
-            if set(self.groups) != set(groups):
-                raise GroupError(f"the judge knows {list(self.groups)}, the audit asks for {list(groups)}.")
-            return self.probabilities[:, [self.groups.index(g) for g in groups]], True
+            if lost := [group for group in self.groups if group not in groups]:
+                raise GroupError(f"the judge knows {lost}, the audit asks for {list(groups)} only.")
+            shares = np.zeros((len(self.labels), len(groups)))
+            shares[:, [groups.index(group) for group in self.groups]] = self.probabilities
+            shares[np.isnan(self.probabilities).any(axis=1)] = np.nan
+            return shares, True
         if np.isnan(self.confidence).all():
             return None, False
         g = len(groups)
@@ -275,20 +278,35 @@ def _answer(said: Sequence[Any], name: str) -> Answer:
     for row, value in enumerate(said):
         if isinstance(value, Mapping):
             assert probabilities is not None
-            shares = {str(as_text(key)): float(share) for key, share in value.items()}
+            shares = _shares(value, name)
             probabilities[row] = [shares.get(group, 0.0) for group in groups]
             value = (max(shares, key=lambda group: shares[group]), max(shares.values()))
         elif soft and value is not None:
             raise InputError(f"the judge of {name!r} returned shares for one image and {value!r} for another; "
                              "expected one kind of answer.")  # fmt: skip
         if isinstance(value, tuple):
-            if len(value) != 2 or not 0 <= float(value[1]) <= 1:
+            if len(value) != 2 or not 0 <= _number(value[1]) <= 1:
                 raise InputError(f"the judge of {name!r} returned {value!r}; expected (label, confidence from 0 to 1).")
             confidence[row] = float(value[1])
             value = value[0]
         labels.append(as_text(value))
     found = sorted({label for label in labels if label is not None}, key=natural_key)
     return Answer(tuple(labels), confidence, tuple(groups or found), probabilities)
+
+
+def _shares(value: Mapping[Any, Any], name: str) -> dict[str, float]:
+    shares = {str(as_text(key)): _number(share) for key, share in value.items()}
+    if not all(share >= 0 for share in shares.values()) or not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-3):
+        raise InputError(f"the judge of {name!r} returned {dict(value)!r}; expected probabilities that sum to 1.")
+    return shares
+
+
+def _number(value: Any) -> float:
+    """A number, or a scalar of any array library; NaN for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _broken(images: ImageTable) -> Iterable[tuple[str, str]]:

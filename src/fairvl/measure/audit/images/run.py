@@ -110,8 +110,8 @@ def audit_images(
     """
     arms, unpaired = image_arms(images, prompts, after)
     judge = Judge.of(labeller, attributes, tuple(arms))
-    notes = check_judges(judge, fidelity, audited, allow_same_encoder)
     fidelity_encoder = load_encoder(fidelity) if isinstance(fidelity, str) else fidelity
+    notes = check_judges(judge, fidelity_encoder, audited, allow_same_encoder)
     if not 0 <= min_confidence <= 1:
         raise InputError(f"min_confidence={min_confidence}; expected a probability from 0 to 1.")
     labels = {name: sure_labels(judge.label(name, table), min_confidence) for name, table in arms.items()}

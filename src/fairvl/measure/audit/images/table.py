@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -73,8 +74,9 @@ def read_images(folder: Path | str, prompts: Path | str | Mapping[str, Sequence[
     Raises
     ------
     DatasetError
-        No such folder, no image in it, a table without the columns ``prompt`` and ``id`` or ``file``, duplicate ids, a
-        kind that is neither neutral nor explicit, an explicit prompt that expects no group, or no row with an image.
+        No such folder, no image in it, a table without the columns ``prompt`` and ``id`` or ``file``, duplicate ids or
+        files, a kind that is neither neutral nor explicit, an explicit prompt that expects no group, or no row with an
+        image.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -86,8 +88,7 @@ def read_images(folder: Path | str, prompts: Path | str | Mapping[str, Sequence[
         )
     where, table, root = _columns(prompts)
     ids, names = _names(table, where)
-    locate = _Locator(folder, root, found)
-    files = tuple(locate(name, id_) for name, id_ in zip(names, ids, strict=True))
+    files = _located(names, ids, _Locator(folder, root, found), where)
     if not any(files):
         raise DatasetError(
             f"none of the {len(ids)} images that {where} lists is in {str(folder)!r} (first: {names[0]!r}; the folder "
@@ -227,8 +228,26 @@ def _check_expected(
             )
 
 
+def _located(names: Sequence[str], ids: Sequence[str], locate: _Locator, where: str) -> tuple[Path | None, ...]:
+    """The file of every row. A bare name only counts where no other row could mean that file: images of all prompts
+    are often called by their seed, and one that is missing must not be replaced by that of another prompt."""
+    rows = list(zip(names, ids, strict=True))
+    exact = [locate.exact(*row) for row in rows]
+    owner: dict[Path, str] = {}
+    for path, id_ in zip(exact, ids, strict=True):
+        if path is not None and owner.setdefault(path, id_) != id_:
+            raise DatasetError(f"{where}: {owner[path]!r} and {id_!r} are of one file, {path.name!r}; an image counts "
+                               "once.")  # fmt: skip
+    loose = [locate.loose(*row) if path is None else None for row, path in zip(rows, exact, strict=True)]
+    claims = Counter(loose)
+    return tuple(
+        path if path is not None or guess in owner or claims[guess] > 1 else guess
+        for path, guess in zip(exact, loose, strict=True)
+    )
+
+
 class _Locator:
-    """Finds the file of a row: by its path below the folder or beside the table, else by a name that is unique."""
+    """Finds the file of a row: by its path below the folder or beside the table, or by a name that is unique."""
 
     def __init__(self, folder: Path, root: Path | None, found: Iterable[Path]) -> None:
         self.by_path: dict[str, Path] = {}
@@ -244,11 +263,17 @@ class _Locator:
             for name in {path.name, path.stem}:
                 self.by_name.setdefault(name, []).append(path)
 
-    def __call__(self, name: str, id_: str) -> Path | None:
-        for key in dict.fromkeys((name, id_)):
-            plain = PurePosixPath(key.replace("\\", "/"))
-            if unsafe_name(key) is None and (path := self.by_path.get(plain.as_posix())) is not None:
+    def exact(self, name: str, id_: str) -> Path | None:
+        """By path."""
+        for key in (name, id_):
+            plain = PurePosixPath(key.replace("\\", "/")).as_posix()
+            if unsafe_name(key) is None and (path := self.by_path.get(plain)) is not None:
                 return path
-            if len(same := self.by_name.get(plain.name, [])) == 1:
+        return None
+
+    def loose(self, name: str, id_: str) -> Path | None:
+        """By bare name, where one file alone has it."""
+        for key in (name, id_):
+            if len(same := self.by_name.get(PurePosixPath(key.replace("\\", "/")).name, [])) == 1:
                 return same[0]
         return None
