@@ -443,6 +443,21 @@ def test_xl_with_its_second_tower_alone(tiny):
     np.testing.assert_allclose(made[0], plain[0] @ operators["text_encoder_2"].matrix().T, atol=1e-5)
 
 
+def test_sd3_without_t5(tiny):
+    """Where T5 would stand are zeros, which stay."""
+    sd3 = tiny.tiny_pipeline("sd3", text_encoder_3=None, tokenizer_3=None)
+    plain, operators = encoded(sd3), for_all(sd3)
+    attach(operators, sd3)
+    made = encoded(sd3)
+    expected = plain[0].copy()
+    expected[:, :16, :16] = plain[0][:, :16, :16] @ operators["text_encoder"].matrix().T
+    expected[:, :16, 16:24] = plain[0][:, :16, 16:24] @ operators["text_encoder_2"].matrix().T
+    np.testing.assert_allclose(made[0], expected, atol=1e-5)
+    assert np.abs(made[0] - plain[0]).max() > 0.01
+    assert made[0].shape[1] > 16
+    assert not made[0][:, 16:].any()
+
+
 def test_a_changed_file_is_refused(sd, tmp_path):
     fit_on_pipeline("calibration", sd, PAIRS).save(tmp_path / "one.safetensors")
     content = (tmp_path / "one.safetensors").read_bytes()

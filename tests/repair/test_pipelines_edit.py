@@ -251,6 +251,19 @@ def test_balance_counters_what_the_text_does_not_say(pipeline):
         np.testing.assert_array_equal(made, before[name])
 
 
+def test_no_weight_of_a_mix_leaves_the_limit(pipeline):
+    three = [*PAIR, "a photo of the doctor"]
+    for limit in (0.0, 0.2):
+        found = balance_cross_attention(
+            pipeline, [DOCTOR], [three], lambda *_: [[0.9, 0.1, 0.0]], rounds=3, limit=limit, tolerance=0.0
+        )
+        mixes = np.array(found.mixes)
+        np.testing.assert_allclose(mixes.sum(axis=2), 1.0, atol=1e-12)
+        assert mixes.min() == pytest.approx(-limit, abs=1e-12)  # it was reached
+        assert mixes.max() <= 1.0 + limit
+        found.edit.restore()
+
+
 def test_balance_takes_wanted_shares_and_restores_after_an_error(pipeline):
     concepts, targets = [DOCTOR], [PAIR]
     measure = routes(pipeline, {DOCTOR: 0.5})

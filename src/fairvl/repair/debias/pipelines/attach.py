@@ -23,7 +23,7 @@ from ..bypass import BypassOperator
 from ..header import AS_GIVEN
 from ..operator import LinearOperator
 from .probe import check_tower
-from .sites import Site, ends, positions, site_named, sites_of, token_ids, width, window
+from .sites import Site, ends, positions, site_named, sites_of, token_ids, width
 
 POLICY = ("bos", "words", "eos", "pads")
 VARIANTS: Mapping[str, tuple[str, ...]] = {
@@ -266,7 +266,7 @@ class AttachedPrompts:
         for site, index, _, ids, images in blocks.values():
             if site.name not in self.operators:
                 continue
-            place = slot(self.pipeline, site, made[index])
+            place = slot(self.pipeline, site, ids.shape[1])
             rows = made[index][place]
             after = through(self.operators[site.name], rows)
             if weights is not None:
@@ -295,7 +295,7 @@ class AttachedPrompts:
             if name not in blocks:
                 continue
             site, index, _, ids, images = blocks[name]
-            states = made[index][slot(self.pipeline, site, made[index])][::images].detach().double().cpu().numpy()
+            states = made[index][slot(self.pipeline, site, ids.shape[1])][::images].detach().double().cpu().numpy()
             rows = states if site.pooled else states[np.arange(len(states)), ends(self.pipeline, site, ids)]
             found.append(band.kept(rows))
         if self.kept is not None and blocks:
@@ -322,16 +322,17 @@ def through(operator: Operator, states: Any) -> Any:
     return (operator(wide / torch.where(length > 0, length, 1.0)) * length).to(states.dtype)
 
 
-def slot(pipeline: Any, site: Site, states: Any) -> tuple[slice, ...]:
-    """Where the states of a site stand in the prompt embeddings or in the pooled vectors."""
+def slot(pipeline: Any, site: Site, tokens: int) -> tuple[slice, ...]:
+    """Where the states of a site, of so many tokens, stand in the prompt embeddings or in the pooled vectors.
+
+    Of SD3 the tokens of CLIP come first and those of T5, or zeros in their place, last.
+    """
     peers = [one for one in sites_of(pipeline) if one.pooled == site.pooled and one.block == site.block]
     before = sum(width(pipeline, one) for one in peers[: peers.index(site)])
     columns = slice(before, before + width(pipeline, site))
     if site.pooled:
         return (slice(None), columns)
-    first = [one for one in sites_of(pipeline) if not one.pooled and one.block == "first"]
-    split = window(pipeline, first[0]) if any(one.block == "second" for one in sites_of(pipeline)) else states.shape[1]
-    return (slice(None), slice(0, split) if site.block == "first" else slice(split, None), columns)
+    return (slice(None), slice(0, tokens) if site.block == "first" else slice(-tokens, None), columns)
 
 
 def _places(n: int) -> dict[str, int | None]:

@@ -143,5 +143,11 @@ def _slopes(mixes: list[F64], shares: list[F64], gains: F64) -> F64:
 
 
 def _moved(mix: F64, step: F64, limit: float) -> F64:
-    made = np.clip(mix + step, -limit, 1.0 + limit)
-    return np.asarray(made + (1.0 - made.sum(axis=1, keepdims=True)) / made.shape[1])
+    """The nearest weights that sum to 1 and stay within the limit: all moved by one number, then cut (bisection)."""
+    aim = mix + step
+    low, high = (end[:, None] for end in (-limit - aim.max(axis=1), 1.0 + limit - aim.min(axis=1)))
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        over = np.clip(aim + middle, -limit, 1.0 + limit).sum(axis=1, keepdims=True) > 1.0
+        low, high = np.where(over, low, middle), np.where(over, middle, high)
+    return np.asarray(np.clip(aim + low, -limit, 1.0 + limit))
