@@ -45,6 +45,19 @@ def test_card_says_what_made_the_images(generator, saved):
     assert (other.steps, other.guidance, other.weights) == (3, 1.0, card.weights)
 
 
+def test_a_sampler_with_an_infinite_setting_has_a_card(generator):
+    import diffusers
+
+    pipeline = generator.pipeline
+    before = pipeline.scheduler
+    pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(before.config)
+    try:
+        assert pipeline.scheduler.config.lambda_min_clipped == -float("inf")
+        assert generator.card.scheduler.startswith("DPMSolverMultistepScheduler ")
+    finally:
+        pipeline.scheduler = before
+
+
 def test_a_repair_shows_in_the_card_and_not_after(generator):
     from fairvl.repair.debias import LinearOperator
     from fairvl.repair.debias.pipelines import detach
@@ -154,7 +167,8 @@ def test_a_damaged_folder_is_refused_and_the_network_left_alone(broken, damage, 
         ("world:portraits", "world:portraits is not there"),
         ("diffusers:./nowhere", "not there"),
         ("diffusers:x?stpes=3", "Did you mean 'steps'"),
-        ("diffusers:x?steps=many", "expected a number"),
+        ("diffusers:x?steps=many", "expected a whole number"),
+        ("diffusers:x?guidance=much", "expected a number"),
         ("diffusers:x?steps", "key=value"),
         ("diffusers:x?dtype=int8", "dtype='int8'"),
         (7, "generator name 7"),

@@ -18,7 +18,8 @@ from ...measure.audit.images import audit_images
 from ...measure.generation import Confusion, confusion_matrix
 from ...repair.debias.header import AS_GIVEN, OperatorHeader
 from ...repair.debias.operator import LinearOperator
-from ...repair.debias.pipelines import PipelineOperator, attach, detach, fit_on_pipeline, sites_of, text_states
+from ...repair.debias.pipelines import PipelineOperator, fit_on_pipeline, sites_of, text_states
+from ...repair.debias.pipelines.attach import attach, detach
 from ...sources.datasets import decode_image
 from ...sources.generators import generate, load_generator
 from ...sources.world.text_to_image import (

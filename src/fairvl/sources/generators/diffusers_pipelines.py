@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -70,7 +71,12 @@ class DiffusersGenerator(Generator):
     def card(self) -> GeneratorCard:
         """What makes the images now: repairs attached to the pipeline since loading are named."""
         scheduler = self.pipeline.scheduler
-        settings = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+        # DPM-Solver clips at -inf by default, which JSON has no word for
+        settings = {
+            key: str(value) if value in (math.inf, -math.inf) else value
+            for key, value in scheduler.config.items()
+            if not key.startswith("_")
+        }
         repairs = getattr(self.pipeline, "fairvl_repairs", None) or {}
         return GeneratorCard(
             library="diffusers",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ...errors import GeneratorError
+from ..options import loader_options
 from .diffusers_pipelines import load_diffusers
 from .folder import INDEX, read_json
 from .seam import Generator
@@ -53,31 +53,8 @@ Expected one of: world:text-to-image; diffusers:NAME-OR-PATH; diffusers:org/name
         near = get_close_matches(prefix, _LOADERS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near and near[0] != prefix else ""
         raise GeneratorError(f"generator name {name!r} is not understood.{hint} {expected}")
-    return loader(target, **_options(name, query, options, loader))
-
-
-def _options(name: str, query: str, keywords: dict[str, Any], loader: Callable[..., Generator]) -> dict[str, Any]:
-    merged: dict[str, Any] = {key: value for key, value in keywords.items() if value is not None}
-    for item in filter(None, query.split("&")):
-        key, equals, value = item.partition("=")
-        if not equals or key in merged:
-            raise GeneratorError(f"option {item!r} in {name!r}: expected key=value, each key once.")
-        merged[key] = value
-    parameters = inspect.signature(loader).parameters
-    known = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-    for key, value in merged.items():
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise GeneratorError(f"unknown option {key!r} in {name!r}.{hint} Known options: {', '.join(known)}.")
-        kind = str(parameters[key].annotation)
-        convert = int if kind.startswith("int") else float if kind.startswith("float") else None
-        if convert is not None:
-            try:
-                merged[key] = convert(value)
-            except (TypeError, ValueError):
-                raise GeneratorError(f"option {key}={value!r} in {name!r}: expected a number.") from None
-    return merged
+    given = {key: value for key, value in options.items() if value is not None}
+    return loader(target, **loader_options(name, query, given, loader, GeneratorError))
 
 
 def _world(

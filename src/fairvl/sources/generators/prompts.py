@@ -40,7 +40,7 @@ def read_prompts(prompts: Path | str | Sequence[str] | Sequence[Mapping[str, str
         raise GeneratorError(f"{where}no prompts.")
     if missing := [place for place, row in enumerate(rows) if "prompt" not in row]:
         raise GeneratorError(
-            f"{where}no column 'prompt' (row {missing[0] + 1} has {', '.join(sorted(rows[0])) or 'nothing'})."
+            f"{where}no column 'prompt' (row {missing[0] + 1} has {', '.join(sorted(rows[missing[0]])) or 'nothing'})."
         )
     columns = dict.fromkeys(name for row in rows for name in row)
     if taken := [name for name in OWN if name in columns]:
