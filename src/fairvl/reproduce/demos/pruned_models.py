@@ -73,9 +73,9 @@ def kept_pairs(pairs: Pairs, keep: NDArray[np.bool_]) -> Pairs:
     return Pairs(pairs.images, pairs.rows[chosen], [pairs.bags[i] for i in chosen.tolist()], pairs.claims[chosen])
 
 
-def train_base(steps: int, pictures: int) -> SmallClip:
-    """The start of all models."""
-    world = portraits(spec("light"), pictures, BASE_SEED)
+def train_base(steps: int, pictures: int, *, everybody: bool = False) -> SmallClip:
+    """The start of all models: people with light skin only, or (for the second world) of every skin tone alike."""
+    world = portraits(WorldSpec(variation=VARIATION) if everybody else spec("light"), pictures, BASE_SEED)
     codes = codes_of(world)
     pairs = captioned(world.images, codes, BASE_SEED)
     return train(pairs, facts(codes), "conv", "small", seed=BASE_SEED, steps=steps, taught=FAMILIES, corner=True)
