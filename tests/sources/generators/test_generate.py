@@ -136,7 +136,7 @@ def test_another_generator_prompts_or_seeds_need_another_folder(noise, tmp_path)
         (["a king", ""], 1, "row 2 has an empty prompt"),
         (["a king", "  \t"], 1, "row 2 has an empty prompt"),
         (["a king", "a king "], 1, "repeats 'a king'"),
-        ([{"concept": "king"}], 1, "no column 'prompt'"),
+        ([{"prompt": "a king"}, {"concept": "king"}], 1, r"no column 'prompt' \(row 2 has concept"),
         ([{"prompt": "a king", "kind": "royal"}], 1, "kind 'royal'"),
         ([{"prompt": "a king", "kind": "explicit"}], 1, "does not say which group"),
         ([{"prompt": "a king", "seed": 3}], 1, "column 'seed'"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ...errors import EncoderError
+from ..options import loader_options
 from .fake import DEFAULT_DIM, FakeEncoder
 from .openclip import FORMS as OPEN_CLIP_FORMS
 from .openclip import load_open_clip
@@ -70,47 +70,7 @@ def load_encoder(name: str, **options: Any) -> Encoder:
         raise EncoderError(f"encoder name {name!r} is not understood.{hint} Expected one of: {'; '.join(FORMS)}.")
     if colon and not target:
         raise EncoderError(f"encoder name {name!r} names nothing after the colon. Expected one of: {'; '.join(FORMS)}.")
-    return loader(target, **_options(name, query, options, loader))
-
-
-def _options(name: str, query: str, keywords: dict[str, Any], loader: Callable[..., Encoder]) -> dict[str, Any]:
-    """Options of the name and of the keywords, as the types that `loader` declares."""
-    merged: dict[str, Any] = dict(keywords)
-    for item in filter(None, query.split("&")):
-        key, equals, value = item.partition("=")
-        if not equals or key in merged:
-            raise EncoderError(f"option {item!r} in {name!r}: expected key=value, each key once.")
-        merged[key] = value
-    parameters = inspect.signature(loader).parameters
-    known = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-    for key, value in merged.items():
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise EncoderError(
-                f"unknown option {key!r} in {name!r}.{hint} Known options: {', '.join(known) or 'none'}."
-            )
-        merged[key] = _typed(name, key, value, str(parameters[key].annotation))
-    return merged
-
-
-def _typed(name: str, key: str, value: Any, annotation: str) -> Any:
-    if annotation.startswith("bool"):
-        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        if isinstance(value, bool):
-            return value
-        if str(value).lower() not in words:
-            raise EncoderError(f"option {key}={value!r} in {name!r}: expected 1 or 0.")
-        return words[str(value).lower()]
-    if annotation.startswith("int"):
-        try:
-            number = int(value)
-        except (TypeError, ValueError):
-            number = -1
-        if number < (1 if key == "batch_size" else 0):
-            raise EncoderError(f"option {key}={value!r} in {name!r}: expected a whole number.")
-        return number
-    return str(value)
+    return loader(target, **loader_options(name, query, options, loader, EncoderError))
 
 
 def _fake(target: str) -> Encoder:
