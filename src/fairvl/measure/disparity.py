@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GroupError, InputError
 from ..stats.cells import FloatArray, Resampling, Seed, Totals, bootstrap, tabulate
-from ..stats.codes import encode, factorize, natural_key
+from ..stats.codes import GroupCodes, encode, factorize, natural_key
 from ..stats.estimate import Estimate
 from ..stats.rates import divide, mean_defined
 from ..stats.spread import Extremes
@@ -99,19 +99,8 @@ def recall_disparity(
     ('nurse', 0.5, 0.25)
     """
     shown = encode(groups)
-    columns = [factorize(values, name)[:2] for values, name in ((y_true, "y_true"), (y_pred, "y_pred"))]
-    for (codes, _), name in zip(columns, ("y_true", "y_pred"), strict=True):
-        if len(codes) != len(shown):
-            raise InputError(f"{name} has {len(codes)} rows and groups {len(shown)}; expected one per row.")
-        if missing := np.count_nonzero(codes < 0):
-            raise InputError(f"{name}: {missing} rows have no label, first row {np.argmax(codes < 0)}. Drop them.")
-    if np.count_nonzero(shown.counts) < 2:
-        raise GroupError(f"rows of {np.count_nonzero(shown.counts)} groups; a gap needs two or more.")
-    classes = sorted(columns[0][1], key=natural_key)
-    place = {label: i for i, label in enumerate(classes)}
-    truth, predicted = (np.array([place.get(label, -1) for label in labels])[codes] for codes, labels in columns)
+    truth, hit, classes = _checked(y_true, y_pred, shown)
     kept = shown.codes >= 0
-    hit = (truth == predicted).astype(np.int64)
     shape = (len(classes), len(shown.labels), 2)
     table = tabulate(truth[kept], shown.codes[kept], hit[kept], shape=shape)
     cell_class, cell_group, cell_hit = table.coordinates.T
@@ -160,6 +149,24 @@ def recall_disparity(
         ),
         few,
     )
+
+
+def _checked(
+    y_true: ArrayLike, y_pred: ArrayLike, groups: GroupCodes
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Class of every row, whether the prediction is right (1 or 0), and the classes."""
+    columns = [factorize(values, name)[:2] for values, name in ((y_true, "y_true"), (y_pred, "y_pred"))]
+    for (codes, _), name in zip(columns, ("y_true", "y_pred"), strict=True):
+        if len(codes) != len(groups):
+            raise InputError(f"{name} has {len(codes)} rows and groups {len(groups)}; expected one per row.")
+        if missing := np.count_nonzero(codes < 0):
+            raise InputError(f"{name}: {missing} rows have no label, first row {np.argmax(codes < 0)}. Drop them.")
+    if np.count_nonzero(groups.counts) < 2:
+        raise GroupError(f"rows of {np.count_nonzero(groups.counts)} groups; a gap needs two or more.")
+    classes = sorted(columns[0][1], key=natural_key)
+    place = {label: i for i, label in enumerate(classes)}
+    truth, predicted = (np.array([place.get(label, -1) for label in labels])[codes] for codes, labels in columns)
+    return truth, (truth == predicted).astype(np.int64), classes
 
 
 def _apart(extremes: Extremes) -> Extremes:

@@ -57,7 +57,11 @@ def adjusted_accuracy(
 def adjusted_change(
     before: ArrayLike, after: ArrayLike, groups: GroupCodes, counts: Mapping[str, int], *, level: float = 0.95
 ) -> Estimate:
-    """`adjusted_accuracy` after minus before on the same rows, with a paired normal interval within groups."""
+    """`adjusted_accuracy` after minus before on the same rows, with a paired normal interval within groups.
+
+    The variance of a group adds half a row to each of the four outcomes (Agresti and Min 2005), so that a group without
+    a changed row still counts as uncertain.
+    """
     shares = _checked(before, groups, counts)
     _checked(after, groups, counts)
     change = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
@@ -67,7 +71,8 @@ def adjusted_change(
         if not len(own):
             return _absent(label, len(change), level)
         value += share * float(own.mean())
-        variance += share**2 * (float(own.var(ddof=1)) / len(own) if len(own) > 1 else 1.0)
+        rows, moved = len(own) + 2.0, float(np.count_nonzero(own)) + 1.0
+        variance += share**2 * (moved - float(own.sum()) ** 2 / rows) / rows**2
     half = NormalDist().inv_cdf(0.5 + level / 2) * variance**0.5
     low, high = max(-1.0, value - half), min(1.0, value + half)
     return Estimate(value, low, high, len(change), level, "paired normal", _named(counts))
