@@ -135,6 +135,24 @@ def test_sd3_bakes_pooled_vectors_and_refuses_token_states(folders, tmp_path):
     np.testing.assert_allclose(draw(baked), attached, atol=1e-4)
 
 
+def test_sd3_without_t5_takes_token_states_but_no_centre(tiny, tmp_path):
+    tiny.tiny_pipeline("sd3", text_encoder_3=None, tokenizer_3=None).save_pretrained(tmp_path / "sd3")
+    pipeline = loaded(tmp_path / "sd3")
+    fitted = fit_on_pipeline("calibration", pipeline, PAIRS)
+    baked = loaded(bake(fitted, tmp_path / "sd3", tmp_path / "baked"))
+    before = draw(pipeline)
+    fitted.attach(pipeline, negative=True)
+    attached = draw(pipeline)
+    assert np.abs(attached - before).max() > 1e-4
+    np.testing.assert_allclose(draw(baked), attached, atol=1e-4)
+    moved = fit_on_pipeline("calibration", baked, PAIRS, about="midpoint")
+    with pytest.raises(OperatorError, match="zeros through the same map"):
+        bake(moved, tmp_path / "sd3", tmp_path / "b", allow_other_encoder=True)
+    with pytest.raises(SourceError, match="inside the checkpoint"):
+        bake(fitted, tmp_path / "sd3", tmp_path / "sd3" / "b")
+    assert not (tmp_path / "sd3" / "b").exists()
+
+
 def test_half_precision_weights_round_once(folders, tmp_path):
     half = shutil.copytree(folders["stable-diffusion"], tmp_path / "half")
     path = half / "unet/diffusion_pytorch_model.safetensors"

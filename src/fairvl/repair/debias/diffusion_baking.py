@@ -37,8 +37,8 @@ def bake_pipeline(
     Parameters
     ----------
     operator : LinearOperator, PipelineOperator or mapping of site names to operators
-        Linear ones. A centre is folded exactly where the first map has a bias (Flux, pooled vectors) and the operator
-        takes states at their own length; cross-attention has none.
+        Linear ones. A centre is folded exactly where the first map has a bias of its own (Flux, pooled vectors) and the
+        operator takes states at their own length; cross-attention has none.
     source, target : paths
         A folder with ``model_index.json``, and a new one.
     allow_other_encoder : bool
@@ -65,6 +65,8 @@ def bake_pipeline(
     kind = index["_class_name"]
     if kind not in FAMILIES:
         raise OperatorError(f"{source.name}: {kind} is not supported; supported are {', '.join(FAMILIES)}.")
+    if source.resolve() in target.resolve().parents:
+        raise SourceError(f"{target}: lies inside the checkpoint. Name a path outside; a checkpoint is never changed.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise SourceError(f"{target}: already exists. Name a new path; a checkpoint is never changed.")
     sites = tuple(site for site in FAMILIES[kind] if (index.get(site.tower) or [None, None])[1])
@@ -122,6 +124,11 @@ def _folds(operators: Mapping[str, Operator], sites: tuple[Site, ...], source: P
             raise OperatorError(
                 "the operator is affine, and the keys and values of cross-attention have no bias to hold its centre. "
                 "Bake operator.linear(), or attach the operator."
+            )
+        if shift is not None and len(tokens) > 1:
+            raise OperatorError(
+                "the operator is affine, and SD3 sends zeros through the same map where states of T5 would stand: they "
+                "would take on its centre. Bake operator.linear(), or attach the operator."
             )
         names = KEYS_AND_VALUES if unet else ("context_embedder.weight",)
         folds += [Fold(name, matrix, shift) for name in names]

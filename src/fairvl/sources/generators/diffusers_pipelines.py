@@ -159,6 +159,7 @@ def load_diffusers(
     options = {_dtype_option(diffusers): getattr(torch, dtype), "use_safetensors": True, "local_files_only": True}
     if variant:
         options["variant"] = variant
+    options |= _saved_without(index)
     try:
         with offline(), _quiet(diffusers):
             pipeline = _loaded(diffusers, index["_class_name"], folder, options).to(device)
@@ -181,9 +182,15 @@ def load_text_towers(folder: Path) -> Any:
     others = [
         name for name, kind in index.items() if isinstance(kind, list) and not name.startswith(("text_", "token"))
     ]
+    left_out = dict.fromkeys(others) | _saved_without(index)
     with offline(), _quiet(diffusers):
         kind = getattr(diffusers, index["_class_name"])
-        return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **dict.fromkeys(others))
+        return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **left_out)
+
+
+def _saved_without(index: dict[str, Any]) -> dict[str, None]:
+    """Parts that the pipeline was saved without, such as the T5 of SD3, which diffusers wants to be told again."""
+    return {name: None for name, kind in index.items() if isinstance(kind, list) and kind[:2] == [None, None]}
 
 
 def _loaded(diffusers: Any, kind: str, folder: Path, options: dict[str, Any]) -> Any:
