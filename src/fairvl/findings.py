@@ -153,6 +153,12 @@ class Findings(Sequence[Finding]):
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.rows)
 
+    def __repr__(self) -> str:
+        names = list(dict.fromkeys(row.metric for row in self.rows))
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        told = f": {', '.join(names[:6])}{more}" if names else ""
+        return f"Findings({len(self)} finding{'s' * (len(self) != 1)}{told})"
+
     def __add__(self, other: Findings) -> Findings:
         return Findings(self.rows + other.rows, {**self.settings, **other.settings})
 

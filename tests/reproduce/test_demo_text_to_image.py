@@ -78,6 +78,19 @@ def test_explicit_prompts_keep_every_bit(made) -> None:
         assert changed.all()
 
 
+def test_the_subject_is_judged_where_the_prompt_names_an_occupation(made) -> None:
+    _, findings = made
+    found = findings.where(metric="concept_accuracy", arm="before", labels="hard")
+    kinds = {row.extra["prompt"]: row.extra["prompt_kind"] for row in found}
+    assert {p for p, kind in kinds.items() if kind == "explicit"} == {
+        f"a photo of a {side} {job}" for side in ("female", "male") for job in shown.EXPLICIT
+    }
+    for kind in ("neutral", "explicit"):
+        where = {"arm": "before", "labels": "hard", "over": IMAGES, "prompt_kind": kind}
+        assert value(findings, "mean_concept_accuracy", **where) > 0.9
+    assert not [name for name in findings.settings["groups"]["concept"] if "photo" in name]
+
+
 def test_operators_are_kept(made) -> None:
     from fairvl.repair.debias.pipelines import PipelineOperator
 

@@ -55,7 +55,9 @@ def dedup(
     buckets: int | None, kind: str, engine: str, workers: int, out: Path, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Drop semantic duplicates of STORE and say what that did to every group; killed, the same command goes on."""
+    from ..findings import Findings
     from ..repair.dedup import dedup as run
+    from ..repair.dedup import moved_shares
     from ..sources.store import EmbeddingStore
 
     opened = EmbeddingStore.open(store)
@@ -72,9 +74,13 @@ def dedup(
         fail(f"interrupted; {out} keeps what is done, and the same command goes on from there.", INTERRUPTED)
     if as_json:
         click.echo((out / "findings.json").read_text(encoding="utf-8"))
-    if note := result.settings.get("concepts_note"):
-        click.echo(str(note), err=True)
+    for name in ("concepts_note", "against_note"):
+        if note := result.settings.get(name):
+            click.echo(str(note), err=True)
     click.echo(f"{result.describe()}; see {out / 'keep.parquet'}", err=True)
+    held = policy == "fair" and concepts and target == "population"
+    if held and (moved := moved_shares(Findings.read(out / "findings.json"))):
+        click.echo(moved, err=True)
 
 
 @main.command(

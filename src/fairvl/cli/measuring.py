@@ -138,6 +138,7 @@ def audit_images(
     """Measure who the generated images in IMAGES show, and whether their prompts are honoured."""
     from ..measure.audit import audit_images as run
     from ..measure.audit.images import image_arms
+    from ..report.generation_words import without_labels
 
     if bool(labels) == bool(labeller):
         raise click.UsageError("give --labels (a table) or --labeller (an encoder); one of the two.")
@@ -161,6 +162,8 @@ def audit_images(
 
         sheets = contact_sheets(image_arms(images, prompts, repaired)[0])
     write(findings, out, as_json, sheets=sheets)
+    for line in without_labels(findings.settings):
+        click.echo(line, err=True)
 
 
 def _named(text: str) -> tuple[str, str]:

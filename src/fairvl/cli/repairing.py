@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..atomic import require_writable
 from .group import FILE, FOLDER, example, main, with_json, with_uncertainty, write
@@ -16,6 +17,7 @@ from .group import FILE, FOLDER, example, main, with_json, with_uncertainty, wri
     epilog=example(
         "fairvl debias open_clip:ViT-B-32/openai --attribute gender --method calibrated -o gender.safetensors",
         "fairvl debias world:vectors --method all --lambda auto -o comparison",
+        "fairvl debias world:text-to-image --attribute gender -o gender-images.safetensors",
     )
 )
 @click.argument("encoder")
@@ -44,9 +46,11 @@ from .group import FILE, FOLDER, example, main, with_json, with_uncertainty, wri
 )
 @click.option(
     "--lambda", "lam", default=None, metavar="NUMBER|auto",
-    help="Strength of the calibration; auto picks it on held-out pairs.  [default: 1000; with all: auto]",
+    help="Strength of the calibration; auto picks it on held-out pairs.  "
+    "[default: 1000; with all: auto; for a generator: 500]",
 )  # fmt: skip
 @click.option("--bank", default=None, help="Prompt bank (name or .toml).  [default: the attribute's own]")
+@click.option("--pairs", type=FILE, help="For a generator: table of prompts that differ in it (columns left, right).")
 @click.option("--references", default=None, help="Other labelled images to fit leace, equalised, ... on.")
 @click.option("--nearest", type=click.IntRange(1), default=None, help="References per group and query, for equalised.")
 @click.option("--bypass", is_flag=True, help="Leave queries that name the attribute themselves as they are.")
@@ -55,17 +59,29 @@ from .group import FILE, FOLDER, example, main, with_json, with_uncertainty, wri
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Operator file; with all, a folder.")
 @with_uncertainty
 @with_json
+@click.pass_context
 def debias(
-    encoder: str, attributes: Sequence[str], method: str, subspace: str, lam: str | None, bank: str | None,
-    references: str | None, nearest: int | None, bypass: bool, dataset: str | None, suite: str, out: Path, draws: int,
-    level: float, seed: int, as_json: bool,
+    ctx: click.Context, encoder: str, attributes: Sequence[str], method: str, subspace: str, lam: str | None,
+    bank: str | None, pairs: Path | None, references: str | None, nearest: int | None, bypass: bool,
+    dataset: str | None, suite: str, out: Path, draws: int, level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
-    """Fit a closed-form repair of an encoder's embedding and write it as an operator file; or compare all methods."""
+    """Fit a closed-form repair of an encoder's embedding and write it as an operator file; or compare all methods.
+
+    \b
+    ENCODER may be a generator too (world:text-to-image, diffusers: with a folder or a repository): its text states are
+    then calibrated on pairs of prompts, and `fairvl generate --operator` and `fairvl bake` take the operator.
+    """
     from ..repair.debias import BypassOperator
     from ..repair.debias import debias as run
     from ..sources.encoders import load_encoder
+    from ..sources.generators.names import names_generator
 
     strength = _strength(lam)
+    if names_generator(encoder):
+        _for_generator(ctx, encoder, attributes, method, strength, bank, pairs, out)
+        return
+    if pairs is not None:
+        raise click.UsageError("--pairs serve generators; for an encoder give a --bank with pairs.")
     if method == "all":
         if len(attributes) > 1 or bank is not None:
             raise click.UsageError("--method all compares on one attribute, with its own bank.")
@@ -89,6 +105,39 @@ def debias(
     if isinstance(operator, BypassOperator):
         click.echo(operator.described_errors(), err=True)
     click.echo(f"{operator.card.method} operator of rank {operator.rank} in {out}", err=True)
+
+
+def _for_generator(
+    ctx: click.Context, generator: str, attributes: Sequence[str], method: str, lam: Any, bank: str | None,
+    pairs: Path | None, out: Path,
+) -> None:  # fmt: skip
+    """Of `debias`: the paper's generative form, an operator for every text site of a pipeline."""
+    from ..repair.debias.pipelines import attribute_pairs, fit_on_pipeline, read_pairs
+    from ..sources.generators import load_generator
+
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    other = sorted(given - {"encoder", "attributes", "method", "lam", "bank", "pairs", "out", "seed"})
+    if other:
+        raise click.UsageError(f"{generator} is a generator: {', '.join(other)} cannot be used with one.")
+    if method not in ("calibrated", "calibration"):
+        raise click.UsageError(
+            f"{generator} is a generator, which --method calibrated repairs; for {method!r} try "
+            "fairvl.repair.debias.pipelines.fit_on_pipeline in Python."
+        )
+    if len(attributes) > 1 or lam == "auto" or (bank is not None and pairs is not None):
+        raise click.UsageError("a generator takes one --attribute, a number for --lambda, and --bank or --pairs.")
+    if out.is_dir() and out.suffix == ".safetensors":
+        raise click.BadParameter(f"{out} is a folder; expected a file.", param_hint="--out")
+    require_writable(out.parent)
+    name = attributes[0]
+    chosen = attribute_pairs(name, generator=generator, bank=bank) if pairs is None else read_pairs(pairs)
+    pipeline = getattr(load_generator(generator), "pipeline", None)
+    operator = fit_on_pipeline("calibration", pipeline, chosen, attribute=name, lam=lam)
+    operator.save(out)
+    for site, one in operator.operators.items():
+        for note in one.card.notes:
+            click.echo(f"{site}: {note}", err=True)
+    click.echo(f"operator for {', '.join(operator.operators)} from {len(chosen)} pairs in {out}", err=True)
 
 
 def _strength(lam: str | None) -> Any:
@@ -127,8 +176,11 @@ def _compare(encoder: Any, out: Path, as_json: bool, **options: Any) -> None:
 @click.option("-o", "--out", type=FOLDER, required=True, help="Folder of images and prompts.csv.")
 @click.option("--seeds", type=click.IntRange(1), default=16, show_default=True, help="Images per prompt.")
 @click.option("--first-seed", type=click.IntRange(0), default=0, show_default=True, help="Seeds count from here.")
-@click.option("--operator", type=click.Path(path_type=Path), help="Attach this operator (a file, or one per tower).")
-@click.option("--variant", help="paper, midpoint, end-of-text, from-end-of-text or words.")
+@click.option("--operator", type=click.Path(path_type=Path), help="Attach this operator of `fairvl debias GENERATOR`.")
+@click.option(
+    "--variant", type=click.Choice(["paper", "midpoint", "end-of-text", "from-end-of-text", "words"]),
+    help="Where and how the operator acts.  [default: as it is, on every position]",
+)  # fmt: skip
 @click.option("--negative", is_flag=True, help="Send the negative prompt through the operator too.")
 @click.option("--allow-other-encoder", is_flag=True, help="Also attach an operator fitted on another text tower.")
 @click.option("--steps", type=click.IntRange(1), help="Sampling steps.  [default: the pipeline's]")
@@ -148,17 +200,22 @@ def generate(
     """
     from ..sources.generators import generate as run
     from ..sources.generators import load_generator
+    from ..sources.generators.run import check_request
 
-    require_writable(out)
-    loaded = load_generator(generator, steps=steps, guidance=guidance, device=device)
+    chosen = range(first_seed, first_seed + seeds)
+    check_request(prompts, out, seeds=chosen, engine=engine)
+    repair = None
     if operator is not None:
         from ..repair.debias.pipelines import PipelineOperator, attach
 
+        repair = PipelineOperator.load(operator)
+    loaded = load_generator(generator, steps=steps, guidance=guidance, device=device)
+    if repair is not None:
         attach(
-            PipelineOperator.load(operator), getattr(loaded, "pipeline", None), variant=variant, negative=negative,
+            repair, getattr(loaded, "pipeline", None), variant=variant, negative=negative,
             allow_other_encoder=allow_other_encoder,
         )  # fmt: skip
-    made = run(loaded, prompts, out, seeds=range(first_seed, first_seed + seeds), engine=engine)
+    made = run(loaded, prompts, out, seeds=chosen, engine=engine)
     done = sum(int(facts["n"]) for facts in made.facts if facts)
     click.echo(f"{done} images in {out}" + ("" if made.complete else "; other parts are missing"), err=True)
 

@@ -38,7 +38,14 @@ def check(findings: Path, thresholds: Path, as_json: bool) -> None:
         raise SystemExit(THRESHOLD_CROSSED)
 
 
-@main.command(epilog=example("fairvl demo --out demo"))
+@main.command(
+    epilog=example(
+        "fairvl demo --out demo",
+        "fairvl demo study --out study-demo",
+        "fairvl demo text-to-image --out images-demo",
+        "fairvl demo dedup --out dedup-demo",
+    )
+)
 @click.argument("name", default="audit")
 @click.option(
     "-o",
@@ -51,7 +58,7 @@ def check(findings: Path, thresholds: Path, as_json: bool) -> None:
 @with_seed
 @with_json
 def demo(name: str, out: Path, seed: int, as_json: bool) -> None:
-    """One capability's whole experiment on the built-in world. NAME: audit (the default) or study."""
+    """One capability's whole experiment on the built-in world. NAME: audit (default), study, text-to-image or dedup."""
     from ..reproduce.demos import demo as run
 
     require_writable(out)

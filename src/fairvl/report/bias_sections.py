@@ -10,6 +10,7 @@ from .changes import families, treated_attributes, utility_changes
 from .charts import Axis, Line, Panel, Ray, dots, forest, slope
 from .figures import (
     MOST_FIGURES,
+    SHARE,
     Figure,
     Section,
     by_size,
@@ -69,8 +70,7 @@ def before_after(comparison: Comparison) -> Section | None:
                         title=f"{family.name} before and after each repair",
                         description="One panel per repair; thin lines are single tests, the bold one is their mean.",
                     ),
-                    "Thin lines are single tests or queries, the bold line is their mean. A repair should pull "
-                    "them down; the random control should leave them where they are.",
+                    _slope_words(panels, family.item),
                 )
             )
     panels = []
@@ -87,13 +87,11 @@ def before_after(comparison: Comparison) -> Section | None:
                 "Utility, on the same page",
                 slope(
                     panels,
-                    Axis("share correct (higher is better)", "percent", include=(1.0,), zero=False),
+                    Axis("share correct (higher is better)", "percent", include=(1.0,), bounds=SHARE, zero=False),
                     title="Utility before and after each repair",
                     description="One panel per repair; thin lines are single tasks, the bold one is their mean.",
                 ),
-                "Thin lines are single tasks"
-                + (f" other than the treated attribute ({', '.join(treated)})" if treated else "")
-                + "; the bold line is their mean. A good repair leaves these flat.",
+                _utility_words(panels, treated),
             )
         )
     if not figures:
@@ -120,6 +118,23 @@ def _panel(series: Series, rays: Sequence[Ray], share: bool) -> list[Panel]:
     return [
         Panel(series.label.removeprefix("after ").replace(": after ", ": "), series, tuple(known), (start, end), change)
     ]
+
+
+def _slope_words(panels: Sequence[Panel], item: str) -> str:
+    """What the lines of these panels are; no word of thin lines or of a control where there are none."""
+    items = "attributes" if item == "attribute" else "tests or queries"
+    lines = f"Thin lines are single {items}, the bold line is their mean. A repair should pull them down"
+    if all(len(panel.rays) < 2 for panel in panels):
+        lines = "A repair should pull the line down"
+    control = any(panel.series.is_control for panel in panels)
+    return lines + ("; the random control should leave it where it was." if control else ".")
+
+
+def _utility_words(panels: Sequence[Panel], treated: Sequence[str]) -> str:
+    if all(len(panel.rays) < 2 for panel in panels):
+        return "A good repair leaves the line flat."
+    other = f" other than the treated attribute ({', '.join(treated)})" if treated else ""
+    return f"Thin lines are single tasks{other}; the bold line is their mean. A good repair leaves these flat."
 
 
 def association(comparison: Comparison) -> Section | None:

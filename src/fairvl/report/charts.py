@@ -389,6 +389,8 @@ def slope(panels: Sequence[Panel], axis: Axis, *, title: str, description: str) 
     """Slope chart: one panel per repair, thin lines from before to after, a bold one for the mean."""
     numbers = [v for p in panels for r in p.rays for v in (r.start, r.end)] + list(axis.include)
     known = [v for v in numbers if math.isfinite(v)] or [0.0, 1.0]
+    if min(known) == max(known) == axis.bounds[1]:
+        known.append(axis.bounds[1] - 0.1)  # beyond the bound there is nothing to show
     ticks = nice_ticks(min(known), max(known), 5)
     left, gap = 58.0, 24.0
     columns = min(len(panels), PANELS_IN_A_ROW)

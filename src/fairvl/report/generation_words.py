@@ -5,6 +5,9 @@ Each entry: label, kind, where a fair or useful result lies, explanation.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 _GAP = (
     "For two groups: how far the share q of the first lies from one half, |2q \u2212 1|. 0 when both groups are drawn "
     "equally often, 100 points when only one is drawn. It does not know who works in an occupation, and the target "
@@ -78,3 +81,17 @@ for _name, _label, _best, _text in (
     GENERATION[_name] = (_label[:1].upper() + _label[1:], "plain", _best, _text)
     GENERATION[f"mean_{_name}"] = (f"Mean {_label}", "plain", _best, _text + _MEAN)
     GENERATION[f"worst_{_name}"] = (f"Worst {_label}", "plain", _best, _text + _WORST)
+
+
+def without_labels(settings: Mapping[str, Any]) -> list[str]:
+    """One sentence for each arm of which the table of labels leaves images out."""
+    images = settings.get("images")
+    arms = images.get("arms") if isinstance(images, Mapping) else None
+    if not isinstance(images, Mapping) or not isinstance(arms, Mapping):
+        return []
+    return [
+        f"{count:,} of the {images['count']:,} images of \u201c{arm}\u201d have no row in the table of labels: they "
+        "are in no share, and only the bounds allow for them."
+        for arm, about in arms.items()
+        if isinstance(about, Mapping) and (count := int(about.get("images_without_label_row", 0)))
+    ]

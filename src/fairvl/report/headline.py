@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from .changes import Change, Family, change_of, families, treated_attributes, utility_changes
 from .dedup_sections import dedup_headline, is_dedup
 from .description import describe
+from .generation_words import without_labels
 from .pairing import Comparison
 from .study_headline import is_study, study_headline
 from .summary import Card, Cell, Headline, Scoreboard
@@ -34,6 +36,12 @@ NOTABLE_LOSS = 0.02  # two points of utility on one task are worth a sentence
 
 def headline(comparison: Comparison) -> Headline:
     """The headline of the report, in the variant that the findings support."""
+    made = _headline(comparison)
+    told = [line for run in comparison.runs for line in without_labels(run.findings.settings)]
+    return replace(made, sentences=(*told, *made.sentences)) if told else made
+
+
+def _headline(comparison: Comparison) -> Headline:
     if is_study(comparison):
         return study_headline(comparison)
     if is_dedup(comparison):
@@ -83,7 +91,8 @@ def _repaired(comparison: Comparison) -> Headline:
 
 
 def _lead_text(change: Change, bias: str, repair: str) -> str:
-    how = f"after the {repair} repair"
+    named = "repair" if repair == "after" else f"{repair} repair"
+    how = f"after the {named}"
     size = "" if math.isnan(change.fall) else f" by {_whole_percent(change.fall)}"
     match change.verdict:
         case "fell":
@@ -91,7 +100,7 @@ def _lead_text(change: Change, bias: str, repair: str) -> str:
         case "partly":
             return f"{capital(bias)} fell{size} on average {how}, but not everywhere"
         case "rose":
-            return f"The {repair} repair did harm: {bias} rose{size}"
+            return f"The {named} did harm: {bias} rose{size}"
     return f"{capital(bias)} did not change measurably {how}"
 
 
@@ -197,7 +206,20 @@ def _change_card(change: Change) -> Card:
         _certainty(change), _certainty(change)
     )
     tone = {"fell": "good", "rose": "bad"}.get(change.verdict, "")
-    return Card(capital(family.name), _relative(change), detail, tone)
+    return Card(capital(family.name), _moved(change), detail, tone)
+
+
+def _moved(change: Change) -> str:
+    """How far bias moved: a share of what it was where that is sure, else the difference with its interval."""
+    if change.verdict != "unclear" or math.isnan(change.fall):
+        return _relative(change)
+    moved = change.after - change.before
+    share = _is_share(change.family)
+    text = points(moved) if share else signed(moved)
+    if change.low is None or change.high is None:
+        return text
+    low, high = (signed(100 * end if share else end, 1 if share else 2) for end in (change.low, change.high))
+    return f"{text} ({low} to {high})"
 
 
 def _control(name: str, control: Change, repair: Change) -> tuple[str, Card, bool]:

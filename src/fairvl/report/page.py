@@ -289,7 +289,7 @@ def _table_row(run: str | None, row: Finding) -> tuple[tuple[str, str | None], .
     known = {*SUBJECT, *PICTURES, "repair", "role", "x", "y", "a", "b"}
     what += [f"{k} {v}" for k, v in row.extra.items() if k not in known and v not in (None, "")]
     repair = str(row.extra.get("repair") or "")
-    arm = f"{row.arm}, {repair}" if repair and row.arm != "before" else row.arm
+    arm = f"{row.arm}, {repair}" if repair not in ("", row.arm) and row.arm != "before" else row.arm
     cells: list[tuple[str, str | None]] = [] if run is None else [(run, None)]
     cells += [
         (metric_of(row.metric, row.unit).label, None),

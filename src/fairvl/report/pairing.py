@@ -90,6 +90,11 @@ def is_control(repair: str) -> bool:
     return "random" in repair.lower() or "control" in repair.lower()
 
 
+def after_name(repair: str) -> str:
+    """What the images or vectors after a repair are called; a folder named "after" says no more than that."""
+    return repair if repair == "after" else f"after {repair}"
+
+
 def compare(runs: Sequence[Run]) -> Comparison:
     """Line up the findings of all runs, measurement by measurement."""
     series = _series(runs)
@@ -158,16 +163,16 @@ def _series(runs: Sequence[Run]) -> list[Series]:
                 label = "measured" if plain else "before"
                 series.append(Series(0, name, label, "t1" if plain else "t0", "dot" if plain else "ring"))
             elif is_control(name):
-                series.append(Series(0, name, f"after {name}", "tc", "hollow-diamond"))
+                series.append(Series(0, name, after_name(name), "tc", "hollow-diamond"))
             else:
                 place = sum(1 for s in series if s.repair)
-                series.append(Series(0, name, f"after {name}", next(tones), shapes[place % len(shapes)]))
+                series.append(Series(0, name, after_name(name), next(tones), shapes[place % len(shapes)]))
         return series
     filled, hollow = ("dot", "square", "triangle", "diamond", "cross"), "ring"
     for number, (run, names) in enumerate(zip(runs, repairs, strict=True)):
         after = 0
         for name in names:
-            label = run.name if len(names) == 1 else f"{run.name}: {f'after {name}' if name else 'before'}"
+            label = run.name if len(names) == 1 else f"{run.name}: {after_name(name) if name else 'before'}"
             if not name:
                 shape = filled[number % len(filled)] if len(names) == 1 else hollow
             elif is_control(name):

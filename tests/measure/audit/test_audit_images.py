@@ -214,6 +214,77 @@ def test_one_table_of_labels_for_each_arm(before, after):
         audit_images(before, labeller={"before": before / "labels.csv"}, after={"repair": after})
 
 
+def test_one_table_given_once_never_labels_two_arms(before, after, tmp_path):
+    """Ids are the same in both folders: the labels of one would be read as those of the other, and nothing changed."""
+    with pytest.raises(InputError, match=r"--labels before=A\.csv --labels repair=B\.csv"):
+        audit_images(before, labeller=before / "labels.csv", after={"repair": after}, draws=100)
+    columns = {name: [row[name] for row in read(before / "labels.csv")] for name in ("id", "gender")}
+    with pytest.raises(InputError, match="'before' and another of 'repair'"):
+        audit_images(before, labeller=columns, after={"repair": after}, draws=100)
+    rows = [{**row, "arm": arm} for arm, folder in (("before", before), ("repair", after))
+            for row in read(folder / "labels.csv")]  # fmt: skip
+    write(tmp_path / "both.csv", rows)
+    tables = {"before": before / "labels.csv", "repair": after / "labels.csv"}
+    apart = audit_images(before, labeller=tables, after={"repair": after}, draws=100)
+    told = audit_images(before, labeller=tmp_path / "both.csv", after={"repair": after}, draws=100)
+    assert [r.value for r in told] == [r.value for r in apart]
+    moved = told.one(metric="mean_parity_gap", arm="difference", over="these prompts, images resampled")
+    assert moved.high < 0
+    # files that differ tell the arms apart too
+    other = tmp_path / "other"
+    (other / "pictures").mkdir(parents=True)
+    named, labels = [], [{"file": p["file"], "gender": r["gender"]} for p, r in
+                         zip(read(before / "prompts.csv"), read(before / "labels.csv"), strict=True)]  # fmt: skip
+    for prompt, label in zip(read(after / "prompts.csv"), read(after / "labels.csv"), strict=True):
+        name = "pictures/new-" + prompt["file"].split("/")[1]
+        (other / name).write_bytes((after / prompt["file"]).read_bytes())
+        named.append({**prompt, "file": name})
+        labels.append({"file": name, "gender": label["gender"]})
+    write(other / "prompts.csv", named)
+    write(tmp_path / "files.csv", labels)
+    files = audit_images(before, labeller=tmp_path / "files.csv", after={"repair": other}, draws=100)
+    assert [r.value for r in files] == [r.value for r in apart]
+    write(tmp_path / "one.csv", [row for row in rows if row["arm"] == "before"])
+    with pytest.raises(DatasetError, match="no row of the column 'arm' says 'repair'"):
+        audit_images(before, labeller=tmp_path / "one.csv", after={"repair": after}, draws=100)
+
+
+@pytest.mark.parametrize(("column", "value"), [("prompt", "a photo of a pope"), ("seed", "7007")])
+def test_an_id_that_stands_for_another_prompt_or_seed_is_refused(before, after, tmp_path, column, value):
+    rows = read(after / "prompts.csv")
+    write(tmp_path / "other.csv", [{**row, column: value} if i == 3 else row for i, row in enumerate(rows)])
+    options = {"attributes": ["gender"], "draws": 100}
+    found = rf"{rows[3]['id']}.* has the {column} '{value}' in 'r', but '{rows[3][column]}' before.*table that belongs"
+    with pytest.raises(DatasetError, match=found):
+        audit_images(before, labeller=judge, after={"r": (after, tmp_path / "other.csv")}, **options)
+
+
+def test_labels_of_less_than_half_of_the_images_are_refused(before, tmp_path):
+    rows = read(before / "labels.csv")
+    write(tmp_path / "few.csv", rows[:59])
+    with pytest.raises(DatasetError, match=r"61 of the 120 images of 'before' have no row.*empty label"):
+        audit_images(before, labeller=tmp_path / "few.csv", draws=100)
+    said = [row if i < 59 else {**row, "gender": ""} for i, row in enumerate(rows)]
+    write(tmp_path / "said.csv", said)  # what the judge left open on purpose is a row
+    found = audit_images(before, labeller=tmp_path / "said.csv", draws=100)
+    assert found.one(metric="unlabelled", prompt="(all)").value > 0.3
+
+
+def test_what_the_prompts_are_about_counts_only_where_the_table_says_it(before, tmp_path):
+    prompts = read(before / "prompts.csv")
+    silent = [{**row, "concept": "" if row["kind"] == "explicit" else row["concept"]} for row in prompts]
+    write(tmp_path / "silent.csv", silent)
+    labels = [{**row, "concept": prompt["concept"]} for row, prompt in
+              zip(read(before / "labels.csv"), prompts, strict=True)]  # fmt: skip
+    write(tmp_path / "labels.csv", labels)
+    over = {"metric": "mean_concept_accuracy", "over": "these prompts, images resampled", "labels": "hard"}
+    full = audit_images(before, labeller=tmp_path / "labels.csv", draws=100)
+    assert {row.extra["prompt_kind"]: row.value for row in full.where(**over)} == {"neutral": 1.0, "explicit": 1.0}
+    found = audit_images(before, tmp_path / "silent.csv", tmp_path / "labels.csv", draws=100)
+    assert {row.extra["prompt_kind"]: row.value for row in found.where(**over)} == {"neutral": 1.0}
+    assert set(found.settings["groups"]["concept"]) == set(OCCUPATIONS)
+
+
 def test_images_without_a_counterpart_are_left_out_and_counted(before, after, tmp_path):
     rows = [row for row in read(after / "prompts.csv") if int(row["seed"]) > 0]
     write(tmp_path / "fewer.csv", rows)
@@ -221,7 +292,7 @@ def test_images_without_a_counterpart_are_left_out_and_counted(before, after, tm
                          draws=100)  # fmt: skip
     assert found.settings["images"]["unpaired_left_out"] == 9
     assert found.one(metric="generated_share", prompt="a photo of a nurse", groups="female", arm="before").n == 19
-    write(tmp_path / "none.csv", [{**row, "seed": int(row["seed"]) + 1000} for row in rows])
+    write(tmp_path / "none.csv", [{**row, "id": f"x{row['id']}", "seed": int(row["seed"]) + 1000} for row in rows])
     with pytest.raises(DatasetError, match="share no image by a prompt and seed"):
         audit_images(before, labeller=judge, attributes=["gender"], after={"r": (after, tmp_path / "none.csv")})
     write(tmp_path / "twice.csv", [{**row, "seed": 1} for row in rows])
@@ -457,6 +528,7 @@ def breaking(before, tmp_path):
     yield (before, None, None), {}, InputError, "no labeller"
     yield (before, None, 7), {}, InputError, "the labeller is a int"
     yield (before, None, judge), {"attributes": ["a", "b"]}, InputError, "one function for the attributes"
+    yield (before, None, judge), {}, InputError, r"attributes=\['gender'\]"
     yield (before, None, good), {"after": {"before": before}}, InputError, "a name of its own"
     yield (before, None, "fak:8"), {}, EncoderError, "Did you mean 'fake'"
 
@@ -468,7 +540,7 @@ def test_every_mistake_is_told_with_what_to_do(before, tmp_path):
             audit_images(*args, draws=100, **options)
         assert isinstance(caught.value, FairVLError)
         count += 1
-    assert count == 25
+    assert count == 26
 
 
 def test_all_male_images_have_a_gap_of_one_once_the_groups_are_named(before, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -86,6 +86,8 @@ def neutralize(
     tagger = load_parser(parser) if isinstance(parser, str) else parser
     if isinstance(texts, str):
         return _neutralize(texts, chosen, tagger)
+    if not isinstance(texts, Iterable):
+        raise InputError(f"texts: {texts!r}; expected a caption, or a list of captions.")
     return [_neutralize(text, chosen, tagger) for text in texts]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -34,7 +34,7 @@ Lam = float | Literal["auto"]
 
 
 def debias(
-    encoder: Encoder, *, attribute: str | Sequence[str] = "gender", method: str = "orthogonal",
+    encoder: Encoder | str, *, attribute: str | Sequence[str] = "gender", method: str = "orthogonal",
     bank: str | Path | Bank | Sequence[str | Path | Bank] | None = None, lam: Lam = 1000.0,
     subspace: Literal["span", "centred", "pairs"] = "pairs", references: Any = None, nearest: int | None = None,
     features: int = 50, images: bool | None = None, bypass: bool = False, never: Collection[str] = (), seed: int = 0,
@@ -43,7 +43,8 @@ def debias(
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : Encoder or str
+        A name is loaded by `load_encoder`. A generator is fitted by `fit_on_pipeline`.
     attribute : str or several
         Chooses the shipped bank ``debias-ATTRIBUTE`` unless `bank` is given; recorded in the operator. Several are
         removed together: projections remove their joint span, a calibration pulls the pairs of all of them together,
@@ -90,7 +91,7 @@ def debias(
         No such bank; or words of it are unknown to the encoder, or texts over its context length, so that a set or the
         pairs are left empty. Opposing prompts are left out together.
     InputError
-        An unknown method, or an option that the method cannot use.
+        No encoder, an unknown method, or an option that the method cannot use.
 
     Examples
     --------
@@ -110,6 +111,7 @@ def debias(
         raise InputError(f"attribute {names}; expected one name, or several different ones.")
     pairs = method in ("calibrated", "calibration", "leace", "mean-difference", "imputation")
     prompted = references is None or bypass
+    encoder = _loaded(encoder)
     parts = [
         attribute_texts(name, own, encoder, pairs=method in ("calibrated", "calibration"), never=never)
         for name, own in zip(names, _banks(bank, len(names)), strict=True)
@@ -137,6 +139,22 @@ def debias(
     operator = _FITS[method](problem)
     operator = problem.described(operator, method)
     return _bypassed(operator, problem) if bypass else operator
+
+
+def _loaded(encoder: Any) -> Encoder:
+    if isinstance(encoder, str):
+        from ...sources.encoders import load_encoder
+        from ...sources.generators.names import names_generator
+
+        if names_generator(encoder):
+            raise InputError(
+                f"{encoder} is a generator, and debias takes an encoder. Fit on its text towers with "
+                f"fairvl.repair.debias.pipelines.fit_on_pipeline, or run: fairvl debias {encoder} -o OPERATOR."
+            )
+        return load_encoder(encoder)
+    if not hasattr(encoder, "encode_texts"):
+        raise InputError(f"encoder {type(encoder).__name__}; expected an Encoder, or a name for load_encoder.")
+    return cast("Encoder", encoder)
 
 
 def _banks(bank: Any, n: int) -> list[Any]:

@@ -1,6 +1,7 @@
 """Semantic deduplication that keeps minorities: one neighbour pass, many policies."""
 
 from .audit import audit_keep as audit_keep
+from .audit import moved_shares as moved_shares
 from .audit import witnesses as witnesses
 from .borders import BorderPairs as BorderPairs
 from .borders import border_pairs as border_pairs

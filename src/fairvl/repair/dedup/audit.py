@@ -18,6 +18,8 @@ from .keeplist import REASONS, KeepList
 from .neighbours import Neighbours
 from .rows import Floats
 
+MOVED = 0.02  # a change of share by two points is worth a warning
+
 
 def audit_keep(
     keep: KeepList,
@@ -81,6 +83,22 @@ def audit_keep(
     }  # fmt: skip
     return Findings(
         (_with(row, dataset=dataset, seed=seed, extra={**row.extra, "repair": keep.policy}) for row in rows), settings
+    )
+
+
+def moved_shares(findings: Findings, *, least: float = MOVED, alpha: float = 0.05) -> str:
+    """One line of warning when a group's share changed clearly and by at least `least`, else an empty text."""
+    changes = findings.where(metric="representation", arm="difference")
+    clear = [r for r in changes if abs(r.value) >= least and r.p_adjusted is not None and r.p_adjusted < alpha]
+    if not clear:
+        return ""
+    most = max(clear, key=lambda row: abs(row.value))
+    same = {"metric": "representation", "attribute": most.attribute, "groups": most.groups}
+    before, after = (findings.one(arm=arm, **same).value for arm in ("before", "after"))
+    return (
+        f"warning: the share of {most.groups} ({most.attribute}) went from {before:.1%} to {after:.1%}, p "
+        f"{most.p_adjusted:.2g}: too few duplicates are of different groups to choose between. What may help: "
+        "--ledger global, fewer --clusters, a lower --threshold (docs/dedup.md, Limits)."
     )
 
 

@@ -60,6 +60,10 @@ class KeepList:
     def __len__(self) -> int:
         return len(self.kept)
 
+    def __repr__(self) -> str:
+        kept = f"{int(self.kept.sum()):,} of {len(self):,} kept"
+        return f"KeepList({kept}, policy {self.policy!r}, threshold {self.threshold:.6g})"
+
     @property
     def reason(self) -> NDArray[np.str_]:
         """The reason of every row, in words."""

@@ -34,7 +34,7 @@ from .pairs import BLOCK, tiles
 from .prototypes import GATE
 from .rows import float32_rows
 from .rules import ranked
-from .select import POLICIES
+from .select import POLICIES, check_options
 from .size import earlier_similarity, even_out, nearest_threshold
 
 ROWS_PER_PART = 100_000
@@ -44,6 +44,10 @@ MOST_BUCKETS = 512
 SEARCHED_ROWS = 100_000  # sizes are searched on whole buckets of about this many rows
 PILOT_ROWS = 50_000
 ATTEMPTS = 4
+SAME_STORE = (
+    "warning: the store is held against itself, so every row that is kept there goes as a duplicate of itself; "
+    "expected new rows first, and after --against (against=) the store that is kept already."
+)
 
 
 def dedup(
@@ -137,6 +141,7 @@ def dedup(
     >>> dedup(store, folder + "/out", threshold=0.9).kept_ids
     ('a', 'c')
     """
+    check_options(dedup, policy, options)
     # Opened anew in any case: a store that was cut since it was opened is refused here, not in the middle.
     store = EmbeddingStore.open(store.folder if isinstance(store, EmbeddingStore) else store)
     n = len(store)
@@ -168,6 +173,8 @@ def dedup(
     rounds(ledger, number)
     config = {name: value for name, value in settings.items() if name not in ("store", "out", "against")}
     settings["notes"] = {"concepts_note": given.note} if given.note else {}
+    if beside is not None and beside.store.fingerprint == store.fingerprint:
+        settings["notes"]["against_note"] = SAME_STORE
     config |= {
         "fingerprint": store.fingerprint, "against": None if beside is None else beside.store.fingerprint,
         "rows_per_part": rows_per_part, "keep": keep, "threshold": threshold,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -128,21 +130,35 @@ def select(
         raise InputError(f"policy={policy!r}; expected one of {', '.join(POLICIES)}.")
     if keep is not None and threshold is not None:
         raise InputError("both keep= and threshold= are given; expected one of them.")
+    check_options(select, policy, options)
     given = None if concepts is None else Concepts.of(concepts, len(neighbours), relevant=relevant, target=target)
     if policy == "fairdedup" and given is None:
         raise InputError("policy='fairdedup' needs concepts= [n, p].")
     rank = _rank(neighbours, policy, centroid, similarity, quality, seed)
     plan = Plan(policy, rank, given, ledger, options, start)
-    try:
-        if keep is None:
-            return decide(neighbours, plan, threshold)
-        if share is not None:
-            return decide_sampled(neighbours, plan, keep, share, seed)
-        return decide_size(neighbours, plan, keep)
-    except TypeError as error:
-        if options and "keyword" in str(error):
-            raise InputError(f"policy {policy!r}: {error}. See the options of that policy.") from error
-        raise
+    if keep is None:
+        return decide(neighbours, plan, threshold)
+    if share is not None:
+        return decide_sampled(neighbours, plan, keep, share, seed)
+    return decide_size(neighbours, plan, keep)
+
+
+def check_options(verb: Callable[..., Any], policy: str, options: Mapping[str, Any]) -> None:
+    """Refuse keywords that are neither of `verb` nor of the policy, naming the nearest known one."""
+    rules: dict[str, Callable[..., Any]] = {"fair": fair, "fairdedup": fairdedup}
+    rule = rules.get(policy)
+    own = () if rule is None else tuple(p.name for p in _keywords(rule) if p.name not in ("ledger", "start", "seed"))
+    known = (*(p.name for p in _keywords(verb)), *own)
+    for name in options:
+        if name not in own:
+            near = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            told = f"options of policy {policy!r}: {', '.join(own)}" if own else f"policy {policy!r} has no options"
+            raise InputError(f"unknown option {name!r} of {verb.__name__}().{hint} {told[0].upper()}{told[1:]}.")
+
+
+def _keywords(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def decide(neighbours: Neighbours, plan: Plan, threshold: float | None) -> KeepList:

@@ -85,7 +85,8 @@ def _prompts() -> list[dict[str, str]]:
     """The tested occupations, and prompts that name a gender with and without a literal word."""
     explicit = [p for p in explicit_prompts(EXPLICIT) if p.literal or p.concept in NOUNS]
     rows = [{"prompt": p.text, "concept": p.concept, "kind": "neutral", "expected": ""} for p in neutral_prompts()]
-    return rows + [{"prompt": p.text, "concept": "", "kind": p.kind, "expected": p.expected} for p in explicit]
+    named = [(p, p.concept if p.literal else "") for p in explicit]  # "an actress" names no occupation of the judge's
+    return rows + [{"prompt": p.text, "concept": c, "kind": p.kind, "expected": p.expected} for p, c in named]
 
 
 def _operators(pipeline: Any) -> tuple[PipelineOperator, list[PipelineOperator]]:

@@ -15,6 +15,8 @@ from .seam import Generator
 
 FORMS = ("world:text-to-image", "diffusers:NAME-OR-PATH", "diffusers:org/name?revision=COMMIT&dtype=float16")
 
+MODELS = Path(__file__).parents[1] / "world" / "models"
+
 
 def load_generator(name: str, **options: Any) -> Generator:
     """The generator that a name stands for.
@@ -57,16 +59,31 @@ Expected one of: world:text-to-image; diffusers:NAME-OR-PATH; diffusers:org/name
     return loader(target, **loader_options(name, query, given, loader, GeneratorError))
 
 
+def names_generator(name: object) -> bool:
+    """Whether a name stands for a generator rather than an encoder; nothing is loaded.
+
+    Examples
+    --------
+    >>> [names_generator(name) for name in ("diffusers:sd", "world:text-to-image", "world:clip", "fake")]
+    [True, True, False, False]
+    """
+    prefix, _, target = str(name).partition("?")[0].partition(":")
+    return prefix == "diffusers" or (prefix == "world" and target in _shipped())
+
+
+def _shipped() -> list[str]:
+    return sorted(path.parent.name for path in MODELS.glob(f"*/{INDEX}"))
+
+
 def _world(
     target: str, *, steps: int | None = None, guidance: float | None = None, device: str = "cpu",
     dtype: str = "float32", batch_size: int = 64,
 ) -> Generator:  # fmt: skip
-    models = Path(__file__).parents[1] / "world" / "models"
-    shipped = sorted(path.parent.name for path in models.glob(f"*/{INDEX}"))
+    shipped = _shipped()
     if target not in shipped:
         names = ", ".join(f"world:{name}" for name in shipped) or "no text-to-image model"
         raise GeneratorError(f"world:{target} is not there; this installation ships {names}.")
-    folder = models / target
+    folder = MODELS / target
     recipe = folder / "recipe.json"
     own = read_json(recipe).get("sampling", {}) if recipe.is_file() else {}
     return load_diffusers(

@@ -10,11 +10,13 @@ from typing import Any
 from warnings import warn
 
 from ...atomic import require_writable, write_atomic
-from ...errors import GeneratorError
+from ...errors import ConfigMismatchError, GeneratorError
 from ...fingerprints import canonical_json, fingerprint
-from ...jobs import JobRun, run_job
+from ...jobs import JobRun, progress_bar, run_job
+from ...jobs.run import parse_engine
+from .folder import read_json
 from .names import load_generator
-from .prompts import read_prompts
+from .prompts import Rows, read_prompts
 from .seam import Generator, PromptLengthWarning, check_images, check_seeds
 
 TABLE = "prompts.csv"
@@ -64,13 +66,7 @@ def generate(
     PromptLengthWarning
         Prompts of which the model sees only the beginning.
     """
-    rows = read_prompts(prompts)
-    listed = _seeds(seeds)
-    if images_per_shard < 1:
-        raise GeneratorError(f"images_per_shard={images_per_shard}; expected at least 1.")
-    if engine.startswith("ray"):
-        raise GeneratorError("engine='ray': a model in memory stays in its process; run parts with shard:i/n instead.")
-    require_writable(out)
+    rows, listed = check_request(prompts, out, seeds=seeds, images_per_shard=images_per_shard, engine=engine)
     if isinstance(generator, str):
         generator = load_generator(generator, **options)
     elif options:
@@ -99,6 +95,38 @@ def generate(
     return run
 
 
+def check_request(
+    prompts: Any, out: Path | str, *, seeds: int | Iterable[int], images_per_shard: int = 64, engine: str = "local"
+) -> tuple[Rows, list[int]]:
+    """Prompts and seeds, after every check of `generate` that needs no model.
+
+    Raises
+    ------
+    GeneratorError, DatasetError, ConfigMismatchError
+        As `generate` does.
+    """
+    rows = read_prompts(prompts)
+    listed = _seeds(seeds)
+    if images_per_shard < 1:
+        raise GeneratorError(f"images_per_shard={images_per_shard}; expected at least 1.")
+    if engine.startswith("ray"):
+        raise GeneratorError("engine='ray': a model in memory stays in its process; run parts with shard:i/n instead.")
+    parse_engine(engine)
+    require_writable(out)
+    record = Path(out) / RECORD
+    drawn = read_json(record).get("seeds") if record.is_file() else None
+    if isinstance(drawn, list) and drawn != listed:
+        raise ConfigMismatchError(
+            f"{out}: holds {len(drawn)} images of every prompt (seeds {_short(drawn)}), and {len(listed)} are asked "
+            f"for now (seeds {_short(listed)}). Ask for the same seeds, or name a new output folder."
+        )
+    return rows, listed
+
+
+def _short(seeds: Sequence[Any]) -> str:
+    return ", ".join(map(str, seeds)) if len(seeds) < 4 else f"{seeds[0]}, {seeds[1]}, ..., {seeds[-1]}"
+
+
 class _Draw:
     """The work of one shard."""
 
@@ -109,12 +137,18 @@ class _Draw:
         from PIL import Image
 
         entries = spec["images"]
-        made = self.generator.generate([one["prompt"] for one in entries], [one["seed"] for one in entries])
-        images = check_images(made, len(entries), self.generator.card.name)
-        for entry, image in zip(entries, images, strict=True):
-            path = folder / entry["file"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(path, format="PNG")
+        size = getattr(self.generator, "batch_size", None) or len(entries)
+        with progress_bar(len(entries), "this shard", unit="image") as bar:
+            bar.leave = False
+            for start in range(0, len(entries), size):
+                part = entries[start : start + size]
+                made = self.generator.generate([one["prompt"] for one in part], [one["seed"] for one in part])
+                images = check_images(made, len(part), self.generator.card.name)
+                for entry, image in zip(part, images, strict=True):
+                    path = folder / entry["file"]
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(image).save(path, format="PNG")
+                bar.update(len(part))
         return {"n": len(entries)}
 
 

@@ -23,7 +23,9 @@ def groups_of(
     if given is not None and name in given:
         groups = tuple(dict.fromkeys(str(as_text(label)) for label in given[name]))
     else:
-        wanted = seen | {label for label, _ in targets[name].given} if name in targets else seen | set(images.concepts)
+        wanted = (
+            seen | {label for label, _ in targets[name].given} if name in targets else seen | named_subjects(images)
+        )
         if name in confusions:
             wanted |= set(confusions[name].labels)
         groups = tuple(sorted(wanted, key=natural_key))
@@ -36,6 +38,11 @@ def groups_of(
         if label not in groups:
             raise GroupError(unknown_label(label, groups, name))
     return groups
+
+
+def named_subjects(images: ImageTable) -> set[str]:
+    """What the prompts are about, where the table says it: one that is not said is the prompt itself, no class."""
+    return {c for c, prompt in zip(images.concepts, images.prompts, strict=True) if c != prompt}
 
 
 def expected_of(

@@ -23,6 +23,7 @@ from .labelling import (
     labels_from_functions,
     labels_from_table,
     refuse_same,
+    refuse_shared,
 )
 from .table import ImageTable
 
@@ -37,7 +38,7 @@ class Judge:
         self.kind, self.source, self.attributes = kind, source, attributes
 
     @classmethod
-    def of(cls, labeller: Any, attributes: Any, arms: Sequence[str]) -> Judge:
+    def of(cls, labeller: Any, attributes: Any, arms: Mapping[str, ImageTable]) -> Judge:
         if labeller is None:
             raise InputError(
                 "no labeller; expected a table of labels, an encoder for zero-shot labels, or a function of a picture."
@@ -48,9 +49,14 @@ class Judge:
             return cls("encoder", labeller, class_banks(("gender",) if attributes is None else attributes))
         named = list(attributes) if attributes is not None else None
         if callable(labeller):
-            if named is not None and len(named) != 1:
+            if named is None:
+                raise InputError(
+                    "one function as the judge, and nothing says which attribute its labels are of. Name it with "
+                    "attributes=['gender'], or give several as {attribute: function}."
+                )
+            if len(named) != 1:
                 raise InputError(f"one function for the attributes {named}; expected {{attribute: function}}.")
-            return cls("functions", {(named or ["group"])[0]: labeller}, named)
+            return cls("functions", {named[0]: labeller}, named)
         if isinstance(labeller, Mapping) and labeller and all(callable(value) for value in labeller.values()):
             return cls("functions", dict(labeller), named)
         if (
@@ -63,6 +69,7 @@ class Judge:
                 raise InputError(f"labels for {list(labeller)}; expected also those of {lost}.")
             return cls("table", tables, named)
         if isinstance(labeller, (str, Path, Mapping)):
+            refuse_shared(arms, labeller)
             return cls("table", dict.fromkeys(arms, labeller), named)
         raise InputError(
             f"the labeller is a {type(labeller).__name__}; expected a table of labels (path or columns), an encoder, a "

@@ -95,15 +95,16 @@ def labels_from_table(
     where, table, key = _label_table(source)
     if "arm" in table:
         rows = [i for i, v in enumerate(table["arm"]) if (as_text(v) or "before") == (arm or "before")]
+        if not rows:
+            raise DatasetError(f"{where}: no row of the column 'arm' says {arm or 'before'!r}; every arm needs labels.")
         table = {name: [values[i] for i in rows] for name, values in table.items() if name != "arm"}
     ids = [as_text(v) for v in table[key]]
     if None in ids:
         raise DatasetError(f"{where}: row {ids.index(None) + 1} has no {key!r}; labels are keyed by it.")
     check_unique((str(i) for i in ids), where=where)
     place = {str(id_): row for row, id_ in enumerate(ids)}
-    mine = images.ids if key == "id" else images.names
-    shared = Counter(PurePosixPath(name).name for name in mine)  # a bare file name only counts where it is unique
-    rows_of = [_row(place, name, loose=key == "file" and shared[PurePosixPath(name).name] == 1) for name in mine]
+    mine = _mine(images, key)
+    rows_of = _rows_of(place, images, key)
     matched = {row for row in rows_of if row is not None}
     if not matched:
         raise DatasetError(
@@ -111,6 +112,13 @@ def labels_from_table(
             f"is {mine[0]!r}). Labels are matched by {key!r}, never by position."
         )
     names = [n for n in table if n not in (*KEYS, "prompt", "seed") and not n.endswith(CONFIDENCE)]
+    unmatched = sum(row is None for row in rows_of)
+    if 2 * unmatched > len(rows_of):
+        raise DatasetError(
+            f"{where}: {unmatched} of the {len(rows_of)} images of {arm or 'before'!r} have no row in it (the first is "
+            f"{mine[rows_of.index(None)]!r}); expected a row for most of them. Give the labels of these images, a row "
+            "with an empty label for each that the judge left open, or a table of prompts with labelled images only."
+        )
     answers, left_out = {}, {}
     for name in _chosen(names, attributes, where):
         texts = [as_text(v) for v in table[name]]
@@ -129,8 +137,27 @@ def labels_from_table(
     gone = {id_ for id_, _ in broken}
     if gone:
         answers = {name: _without(answer, images, gone) for name, answer in answers.items()}
-    unmatched = sum(row is None for row in rows_of)
     return Labels(answers, broken, len(ids) - len(matched), unmatched, left_out)
+
+
+def refuse_shared(arms: Mapping[str, ImageTable], source: Path | str | Mapping[str, Sequence[Any]]) -> None:
+    """Refuse one table of labels for several arms where a row of it would speak for the images of two of them."""
+    where, table, key = _label_table(source)
+    if len(arms) < 2 or "arm" in table:
+        return
+    place = {str(as_text(value)): row for row, value in enumerate(table[key])}
+    owner: dict[int, str] = {}
+    for arm, images in arms.items():
+        for row, name in zip(_rows_of(place, images, key), _mine(images, key), strict=True):
+            if row is None or owner.setdefault(row, arm) == arm:
+                continue
+            names = [owner[row] or "before", arm or "before"]
+            given = " ".join(f"--labels {n or 'before'}={'ABCDEFGH'[min(i, 7)]}.csv" for i, n in enumerate(arms))
+            raise InputError(
+                f"{where} was given once, and its row {name!r} would label an image of {names[0]!r} and another of "
+                f"{names[1]!r}: every number would be equal before and after. Expected one table for each arm: {given} "
+                "(labeller={'before': ..., 'NAME': ...}), or a column 'arm' in the one."
+            )
 
 
 def labels_from_encoder(
@@ -248,6 +275,17 @@ def _chosen(names: Sequence[str], attributes: Sequence[str] | None, where: str) 
         if name not in names:
             raise DatasetError(f"{where} has no labels of {name!r}. {nearest(name, names)}")
     return attributes or names
+
+
+def _mine(images: ImageTable, key: str) -> tuple[str, ...]:
+    return images.ids if key == "id" else images.names
+
+
+def _rows_of(place: Mapping[str, int], images: ImageTable, key: str) -> list[int | None]:
+    """The row of every image; a bare file name only counts where it is unique."""
+    mine = _mine(images, key)
+    shared = Counter(PurePosixPath(name).name for name in mine)
+    return [_row(place, name, loose=key == "file" and shared[PurePosixPath(name).name] == 1) for name in mine]
 
 
 def _row(place: Mapping[str, int], name: str, *, loose: bool) -> int | None:

@@ -73,7 +73,7 @@ class Setting:
         return [self.first.prompts[row] for row in rows]
 
     def concept_of(self) -> dict[str, str]:
-        """What each prompt is about."""
+        """What each prompt is about; the prompt itself where that is not said."""
         return dict(zip(self.first.prompts, self.first.concepts, strict=True))
 
 
@@ -96,13 +96,15 @@ def attribute_findings(setting: Setting, attribute: str) -> list[Finding]:
 
 
 def concept_findings(setting: Setting) -> list[Finding]:
-    """Whether images show what their prompt is about, where the judge also says that."""
+    """Whether images show what their prompt is about, where the table names it and the judge also says that."""
+    concepts, known = setting.first.concepts, setting.groups[CONCEPT]
+    said = [c != prompt or c in known for c, prompt in zip(concepts, setting.first.prompts, strict=True)]
     found: list[Finding] = []
     for kind, judged, confusion in _readings(setting, CONCEPT):
         for part in ("neutral", "explicit"):
-            rows_of = setting.rows(part)
+            rows_of = np.array([row for row in setting.rows(part) if said[row]], dtype=np.int64)
             if len(rows_of):
-                named = [setting.first.concepts[row] for row in rows_of]
+                named = [concepts[row] for row in rows_of]
                 found += agreement_findings(setting, CONCEPT, _part(judged, rows_of), rows_of, named, kind, confusion,
                                             "concept_accuracy", part)  # fmt: skip
     return found

@@ -63,7 +63,9 @@ def audit_images(
         The judge. A table with ``id`` or ``file``, one column per attribute and optional ``ATTRIBUTE_confidence``; an
         encoder or its name, for zero-shot classes; a function of one RGB picture that returns a label, None,
         (label, confidence) or {group: probability}, or several by attribute. One table per arm: a mapping with the keys
-        ``before`` and the names of the repairs. An attribute named ``concept`` is held against the prompts' concepts.
+        ``before`` and the names of the repairs; one table for all needs a column ``arm``, or files that differ, and one
+        function needs its attribute in `attributes`. An attribute named ``concept`` is held against the prompts'
+        concepts.
     after
         Folder of the same prompts and seeds after a repair, or several by name; each may be (folder, table).
     attributes
@@ -100,7 +102,8 @@ def audit_images(
     Raises
     ------
     DatasetError
-        Folders, tables or images that cannot be used; labels of none of the images.
+        Folders, tables or images that cannot be used; an id that stands for other prompts or seeds in another arm;
+        labels of fewer than half of an arm's images.
     GroupError
         An expected group that is unknown; an attribute of which only one group is known.
     EncoderError
@@ -109,7 +112,7 @@ def audit_images(
         No judge; a confusion matrix that cannot be inverted.
     """
     arms, unpaired = image_arms(images, prompts, after)
-    judge = Judge.of(labeller, attributes, tuple(arms))
+    judge = Judge.of(labeller, attributes, arms)
     fidelity_encoder = load_encoder(fidelity) if isinstance(fidelity, str) else fidelity
     notes = check_judges(judge, fidelity_encoder, audited, allow_same_encoder)
     if not 0 <= min_confidence <= 1:

@@ -156,6 +156,7 @@ def paired(arms: Mapping[str, ImageTable]) -> tuple[dict[str, ImageTable], int]:
             raise DatasetError(
                 f"{name or 'before'}: two images of prompt {twice[0]!r} have the seed {twice[1]}; pairs need one each."
             )
+    _check_same_ids(arms)
     first = next(iter(places.values()))
     shared = [key for key in first if all(key in rows for rows in places.values())]
     if not shared:
@@ -174,6 +175,25 @@ def paired(arms: Mapping[str, ImageTable]) -> tuple[dict[str, ImageTable], int]:
                 f"{name!r}; a pair shares its prompt."
             )
     return together, len(first) - len(shared)
+
+
+def _check_same_ids(arms: Mapping[str, ImageTable]) -> None:
+    """An id that two arms use stands for one prompt and seed: else a table is not the one of its folder."""
+    base, *others = arms.items()
+    row_of = {id_: row for row, id_ in enumerate(base[1].ids)}
+    for name, table in others:
+        for row, id_ in enumerate(table.ids):
+            if (start := row_of.get(id_)) is None:
+                continue
+            for what, mine, theirs in (
+                ("prompt", base[1].prompts[start], table.prompts[row]), ("seed", base[1].seeds[start], table.seeds[row])
+            ):  # fmt: skip
+                if mine != theirs and None not in (mine, theirs):
+                    raise DatasetError(
+                        f"the image {id_!r} has the {what} {theirs!r} in {name!r}, but {mine!r} before; expected one "
+                        "prompt and seed for an id in every arm. Draw the arm again from the prompts and seeds of the "
+                        "first, or give it the table that belongs to its images."
+                    )
 
 
 def _columns(

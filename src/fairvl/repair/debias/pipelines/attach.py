@@ -22,7 +22,7 @@ from ..base import Operator
 from ..bypass import BypassOperator
 from ..header import AS_GIVEN
 from ..operator import LinearOperator
-from .probe import check_tower
+from .probe import check_origin, check_tower
 from .sites import Site, ends, positions, site_named, sites_of, token_ids, width
 
 POLICY = ("bos", "words", "eos", "pads")
@@ -86,6 +86,7 @@ def attach(
         A tower (or its pooled vector) has no operator.
     """
     sites = sites_of(pipeline)
+    check_origin(operator, pipeline, allow_other_encoder)
     if "encode_prompt" in pipeline.__dict__:
         raise OperatorError("the pipeline has an operator attached already; detach(pipeline) first.")
     given = assigned(operator, pipeline)
@@ -135,6 +136,8 @@ def assigned(operator: Any, pipeline: Any) -> dict[str, Operator]:
     """Operators by site, after checking that every one fits its site."""
     sites = {site.name: width(pipeline, site) for site in sites_of(pipeline)}
     given = getattr(operator, "operators", operator)
+    if isinstance(given, Mapping) and set(given) == {""}:
+        given = given[""]
     if isinstance(given, Operator):
         given = {_site_for(given, sites, pipeline): given}
     if not isinstance(given, Mapping) or not given:

@@ -80,7 +80,7 @@ class PipelineOperator:
 
     @classmethod
     def load(cls, path: Path | str) -> PipelineOperator:
-        """What `save` wrote; a file of any one operator with a site in its card is read too."""
+        """What `save` wrote, or a file of any one operator: without a site in its card, `attach` goes by the width."""
         source = Path(path)
         files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
         if not files:
@@ -88,7 +88,7 @@ class PipelineOperator:
         operators = {}
         for file in files:
             operator: Operator = Operator.load(file)
-            operators[str(operator.card.parameters.get("site") or file.stem)] = operator
+            operators[str(operator.card.parameters.get("site") or (file.stem if source.is_dir() else ""))] = operator
         return cls(operators)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from .sites import Site, ends, text_states
 
 PROBES = ("a photo of a person", "doctor, nurse; woman and man")
 COORDINATES = 16
+FIT_ONE = (
+    "Fit one with: fairvl debias GENERATOR --attribute gender -o FILE (in Python: fit_on_pipeline), or pass "
+    "allow_other_encoder=True (--allow-other-encoder) if the states are known to be the same."
+)
 SAME = 0.1  # relative distance; bfloat16 moves a state by a few hundredths, another tower by more than one
 
 
@@ -37,6 +42,18 @@ def tower_card(pipeline: Any, site: Site) -> dict[str, Any]:
             "weights": f"probe {fingerprint([round(value, 3) for value in own])}", "probe": own}  # fmt: skip
 
 
+def check_origin(operator: Any, pipeline: Any, allow: bool) -> None:
+    """Refuse an operator of an encoder before anything is said of sites and widths, which its user never heard of."""
+    given = getattr(operator, "operators", operator)
+    for one in given.values() if isinstance(given, Mapping) else [given]:
+        card = one.card.encoder if isinstance(one, Operator) else {}
+        if not allow and card and card.get("library") != "diffusers":
+            raise OperatorError(
+                f"the operator was fitted on another text tower ({card.get('library')}:{card.get('name')}, whose "
+                f"vectors are of another space), not on one of this {type(pipeline).__name__}. {FIT_ONE}"
+            )
+
+
 def check_tower(operator: Operator, pipeline: Any, site: Site, allow: bool) -> None:
     """Refuse an operator that its card says was fitted elsewhere."""
     card = operator.card.encoder
@@ -51,6 +68,6 @@ def check_tower(operator: Operator, pipeline: Any, site: Site, allow: bool) -> N
         wrong = f"{card['name']} with other weights" if far else ""
     if wrong:
         raise OperatorError(
-            f"the operator was fitted on {wrong}; this is {site.name} of {type(pipeline).__name__}. Fit one with "
-            "fit_on_pipeline, or pass allow_other_encoder=True if the states are known to be the same."
+            f"the operator was fitted on another text tower ({wrong}); this is {site.name} of "
+            f"{type(pipeline).__name__}. {FIT_ONE}"
         )
