@@ -161,3 +161,30 @@ def test_one_test_is_judged_by_its_own_interval():
     assert Change(family, 1.0, 0.5, 1, 1, 0).verdict == "fell"
     assert Change(family, 1.0, 1.5, 1, 0, 1).verdict == "rose"
     assert Change(family, 1.0, 0.5, 1, 0, 0).verdict == "unclear"
+
+
+def test_the_group_that_a_subset_loses_stands_first(findings):
+    """A keep list may help one measure while a group leaves the data: the headline names both."""
+    shares = {"": 0.33, "orthogonal": 0.17, "calibrated": 0.2, "random (control)": 0.32}
+    rows = []
+    for repair, share in shares.items():
+        for group, value in (("dark", share), ("light", 1 - share)):
+            row = Finding(
+                metric="representation", value=value, unit="share", n=900, low=value - 0.02, high=value + 0.02,
+                level=0.95, groups=group, attribute="skin", arm="after" if repair else "before",
+                pair_id=f"share/{group}", extra={"repair": repair},
+            )  # fmt: skip
+            rows.append(row)
+            if repair:
+                moved = value - (0.33 if group == "dark" else 0.67)
+                rows.append(replace(row, value=moved, low=moved - 0.02, high=moved + 0.02, arm="difference"))
+    told = said(Findings([*findings, *rows], {**findings.settings, "caveat": "One model per subset."}))
+    assert told.text.startswith(
+        "Orthogonal: the share of dark (skin) went from 33.0\u202f% to 17.0\u202f%. Gender bias fell"
+    )
+    card = next(c for c in told.cards if c.label == "Share of dark (skin)")
+    assert card.tone == "bad"
+    assert card.detail == ("of 33.0\u202f% before; calibrated 20.0\u202f%, random (control) 32.0\u202f%")
+    assert "random subset of the same size" in everything(told)
+    assert "One model per subset." in told.sentences
+    assert "share of dark" not in everything(said(findings))

@@ -187,5 +187,7 @@ def utility_changes(comparison: Comparison, series: int, treated: tuple[str, ...
             name = m.free("task") or metric_of(m.first.metric).label.removesuffix(", mean")
             if m.free("prompt_kind") and m.free("prompt_kind") not in name.lower():
                 name += f" ({m.free('prompt_kind')} prompts)"
+            if m.first.metric == "recall_at_k" and m.free("k"):
+                name += f", R@{m.free('k')}"
             found.append(UtilityChange(name, a, b, m.changes.get(series)))
     return [c for c in found if c.before.metric == "accuracy"] or found

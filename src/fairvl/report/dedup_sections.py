@@ -13,7 +13,7 @@ from .pairing import Comparison, Measurement
 from .study_charts import decimals, table
 from .study_rows import free, mark_of, rows_of, runs_with
 from .summary import Card, Headline
-from .vocabulary import interval_text, p_text, plural, spaced, value_text
+from .vocabulary import capital, interval_text, p_text, plural, spaced, value_text
 
 MOST_CHANGES = 40
 PICTURES = ("dropped_picture", "witness_picture")  # free columns that hold a small JPEG as a data URI
@@ -59,6 +59,27 @@ def dedup_headline(comparison: Comparison) -> Headline:
         text = f"{value_text(kept)} of {kept.n:,} rows are kept." + (f" {told[0]}" if told else "")
         told = told[1:]
     return Headline(text, tuple(told), tuple(cards))
+
+
+def least_share(comparison: Comparison, series: int) -> tuple[str, Card] | None:
+    """What a keep list (one series of several) did to the group that lost most of its share, beside the others."""
+    found = [m for m in comparison.where("representation") if series in m.cells and 0 in m.cells]
+    if not found:
+        return None
+    lost = min(found, key=lambda m: m.cells[series].value - m.cells[0].value)
+    before, after = lost.cells[0], lost.cells[series]
+    who = f"{before.groups} ({spaced(before.attribute)})"
+    name = comparison.series[series].repair
+    text = f"{name}: the share of {who} went from {value_text(before)} to {value_text(after)}."
+    others = [
+        f"{comparison.series[i].repair} {value_text(row)}"
+        for i, row in sorted(lost.cells.items())
+        if i not in (0, series) and comparison.series[i].repair
+    ]
+    detail = f"of {value_text(before)} before" + (f"; {', '.join(others)}" if others else "")
+    change = lost.changes.get(series)
+    down = change is not None and change.high is not None and change.high < 0
+    return capital(text), Card(f"Share of {who}", value_text(after), detail, "bad" if down else "")
 
 
 def deduplication(comparison: Comparison) -> Section | None:
@@ -110,6 +131,9 @@ def _moved(m: Measurement) -> float:
 
 def _change(comparison: Comparison, m: Measurement) -> str:
     told = []
+    if len(m.changes) > 2:  # more do not fit beside the row; their shares stand on its right
+        most = max((row.value for row in m.changes.values() if not math.isnan(row.value)), key=abs, default=math.nan)
+        return f"up to {decimals(100 * most, 1)} points"
     for i, row in sorted(m.changes.items()):
         if math.isnan(row.value):
             continue

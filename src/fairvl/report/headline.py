@@ -12,7 +12,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from .changes import Change, Family, change_of, families, treated_attributes, utility_changes
-from .dedup_sections import dedup_headline, is_dedup
+from .dedup_sections import dedup_headline, is_dedup, least_share
 from .description import describe
 from .generation_words import without_labels
 from .pairing import Comparison
@@ -38,6 +38,7 @@ def headline(comparison: Comparison) -> Headline:
     """The headline of the report, in the variant that the findings support."""
     made = _headline(comparison)
     told = [line for run in comparison.runs for line in without_labels(run.findings.settings)]
+    told += [caveat for run in comparison.runs if isinstance(caveat := run.findings.settings.get("caveat"), str)]
     return replace(made, sentences=(*told, *made.sentences)) if told else made
 
 
@@ -71,16 +72,21 @@ def _repaired(comparison: Comparison) -> Headline:
     series, change = main
     clause, cards = _utility_clause(comparison, series, treated)
     text = f"{_lead_text(change, bias, comparison.series[series].repair)}; {clause}."
+    shares = least_share(comparison, series)
+    if shares is not None:
+        text = f"{shares[0]} {text}"
+        cards = [shares[1], *cards]
     cards = [_change_card(c) for f in groups[:2] if (c := change_of(comparison, f, series)) is not None] + cards
     sentences = []
     for i in controls:
         control = change_of(comparison, change.family, i)
         if control is not None:
-            sentence, card, as_good = _control(comparison.series[i].repair, control, change)
+            what = "operator of the same kind" if shares is None else "subset of the same size"
+            sentence, card, as_good = _control(comparison.series[i].repair, control, change, what)
             sentences.append(sentence)
             cards.append(card)
             if as_good:
-                text += " A random operator did about as well, so the repair itself cannot be credited."
+                text += f" A random {what.split()[0]} did about as well, so the repair itself cannot be credited."
     if not controls and not change.family.name.endswith("of images"):
         sentences.append(
             "No random control operator was measured, so this report cannot tell the repair\u2019s effect from that of "
@@ -222,13 +228,13 @@ def _moved(change: Change) -> str:
     return f"{text} ({low} to {high})"
 
 
-def _control(name: str, control: Change, repair: Change) -> tuple[str, Card, bool]:
+def _control(name: str, control: Change, repair: Change, what: str) -> tuple[str, Card, bool]:
     as_good = repair.fall > 0 and control.fall >= repair.fall / 2
     told = "so the change cannot be credited to the repair" if as_good else "so the change is the repair\u2019s own"
     if repair.verdict not in ("fell", "partly"):
         told = "shown for comparison"
     before, after = _level(repair.family, control.before), _level(repair.family, control.after)
-    sentence = f"A random operator of the same kind changed {repair.family.measure} by {_relative(control)}, {told}."
+    sentence = f"A random {what} changed {repair.family.measure} by {_relative(control)}, {told}."
     detail = f"{repair.family.measure} {before} \u2192 {after}; what a repair must beat"
     return (
         sentence,

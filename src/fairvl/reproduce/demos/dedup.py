@@ -60,6 +60,8 @@ def dedup_demo(out: Path | None, *, seed: int) -> Findings:
     settings = {
         "pictures": len(world), "keep": KEEP, "arms": list(ARMS), "steps": STEPS, "base_steps": BASE_STEPS,
         "test_pictures": TEST_PICTURES, "seed": seed,
+        "caveat": "One small model per subset: differences between models show a direction at best, and the intervals "
+        "are over test pictures, not over trainings. The experiment with several is in docs/world-dedup.md.",
     }  # fmt: skip
     return Findings(found, settings).with_columns(
         dataset="world: half of it in two skin tones", model="small CLIP of the demo", seed=seed,
