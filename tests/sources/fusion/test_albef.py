@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from fairvl.errors import FusionError  # noqa: E402
-from fairvl.sources.fusion import AlbefShape, build_albef, from_published, published_names  # noqa: E402
+from fairvl.sources.fusion import AlbefShape, albef_module, from_published, published_names  # noqa: E402
 
 TINY = AlbefShape(
     image_size=32, patch_size=16, width=32, vision_layers=2, heads=4, text_layers=2, fusion_layers=2, hidden=48,
@@ -97,7 +97,7 @@ def inputs(seed=1):
 
 
 def loaded(state=None):
-    model = build_albef(TINY)
+    model = albef_module(TINY)
     model.load_state_dict(from_published(state or random_state(), TINY), strict=True)
     return model.eval()
 
@@ -175,11 +175,11 @@ def test_same_seed_same_weights_and_the_global_state_is_left_alone():
     torch.manual_seed(9)
     expected = torch.rand(3)
     torch.manual_seed(9)
-    one = build_albef(TINY, seed=4).state_dict()
+    one = albef_module(TINY, seed=4).state_dict()
     assert torch.equal(torch.rand(3), expected)
-    two = build_albef(TINY, seed=4).state_dict()
+    two = albef_module(TINY, seed=4).state_dict()
     assert all(torch.equal(one[k], two[k]) for k in one)
-    assert any(not torch.equal(one[k], v) for k, v in build_albef(TINY, seed=5).state_dict().items())
+    assert any(not torch.equal(one[k], v) for k, v in albef_module(TINY, seed=5).state_dict().items())
 
 
 def test_a_state_of_another_model_is_refused():
@@ -194,4 +194,4 @@ def test_a_state_of_another_model_is_refused():
 
 def test_momentum_copies_and_queues_may_be_missing():
     lean = {k: v for k, v in random_state().items() if "_m." not in k and "queue" not in k}
-    assert from_published(lean, TINY).keys() == build_albef(TINY).state_dict().keys()
+    assert from_published(lean, TINY).keys() == albef_module(TINY).state_dict().keys()

@@ -40,7 +40,7 @@ class AlbefShape:
         return asdict(self)
 
 
-def build_albef(shape: AlbefShape | None = None, *, seed: int = 0) -> Any:
+def albef_module(shape: AlbefShape | None = None, *, seed: int = 0) -> Any:
     """An ALBEF module with random weights drawn with `seed`; the global random state is left as it was.
 
     The module has ``image_states(pixels)``, ``text_states(ids, mask)``, ``fuse(text, mask, image)`` (states
@@ -89,6 +89,7 @@ def _module() -> Any:  # the class needs torch, which is imported only when a mo
                     patch_size=shape.patch_size,
                     layer_norm_eps=1e-6,
                     hidden_act="gelu",
+                    initializer_range=0.02,  # the class's own default, 1e-10, would hide the image
                 )
             )
             self.text = BlipTextModel(text, add_pooling_layer=False)
@@ -208,7 +209,7 @@ _VISION_MAP = (
 
 
 def from_published(state: Mapping[str, Any], shape: AlbefShape | None = None) -> dict[str, Any]:
-    """The state of `build_albef`'s module from a published pretraining state.
+    """The state of `albef_module`'s module from a published pretraining state.
 
     Momentum copies, queues and position ids are not needed and dropped. A fine-tuned checkpoint that lacks them loads
     too, as long as every weight of the model itself is there.

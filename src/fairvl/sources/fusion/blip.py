@@ -1,0 +1,189 @@
+"""BLIP: matching, contrast and captioning over the parts that transformers' three BLIP classes share.
+
+The parts bear the names that they have in `BlipForImageTextRetrieval`, `BlipForConditionalGeneration` and
+`BlipForQuestionAnswering`, so each of the three reads its own share of a folder that `save` wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, final
+
+from ..encoders.images import PixelTransform
+from .folder import write_folder
+from .heads import answer_head
+from .pixels import CLIP_MEAN, CLIP_STD, processor_settings, squash, to_pixels
+from .seam import FusionModel
+from .words import Words, build_words
+
+PARTS = ("encoder", "itc", "itm", "decoder")  # and "reader": a decoder that reads the question's states; "head"
+CLASSES = {
+    "BlipForImageTextRetrieval": ("encoder", "itc", "itm"),
+    "BlipForConditionalGeneration": ("decoder",),
+    "BlipForQuestionAnswering": ("encoder", "reader"),
+}
+
+
+@cache
+def blip_module() -> Any:
+    """The module class; torch and transformers are imported only when a model is asked for."""
+    import torch
+    from torch import nn
+    from transformers import BlipTextModel, BlipVisionModel
+    from transformers.models.blip.modeling_blip import BlipPreTrainedModel
+    from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel
+
+    class Blip(BlipPreTrainedModel):  # type: ignore[misc]
+        def __init__(self, config: Any, parts: Sequence[str] = PARTS, answers: int = 0) -> None:
+            super().__init__(config)
+            self.parts = tuple(parts)
+            width, common = config.text_config.hidden_size, config.image_text_hidden_size
+            self.vision_model = BlipVisionModel(config.vision_config)
+            if "encoder" in parts:
+                self.text_encoder = BlipTextModel(config.text_config, add_pooling_layer=False)
+            if "itc" in parts:
+                self.vision_proj = nn.Linear(config.vision_config.hidden_size, common)
+                self.text_proj = nn.Linear(width, common)
+                self.temp = nn.Parameter(torch.tensor(0.07))
+            if "itm" in parts:
+                self.itm_head = nn.Linear(width, 2)
+            if "decoder" in parts or "reader" in parts:
+                self.text_decoder = BlipTextLMHeadModel(config.text_config)
+                last, first = "text_decoder.cls.predictions", "text_decoder.bert.embeddings.word_embeddings"
+                self._tied_weights_keys = {
+                    f"{last}.decoder.bias": f"{last}.bias",
+                    f"{last}.decoder.weight": f"{first}.weight",
+                }
+            if "head" in parts:
+                self.answer_head = answer_head(width, answers)
+            self.post_init()
+
+        def get_input_embeddings(self) -> Any:
+            return (self.text_encoder if "encoder" in self.parts else self.text_decoder).get_input_embeddings()
+
+    return Blip
+
+
+@final
+class BlipFusion(FusionModel):
+    """A BLIP with the parts that its checkpoint has."""
+
+    family = "blip"
+
+    def __init__(self, module: Any, words: Words, pixels: PixelTransform, **known: Any) -> None:
+        self.pixels = pixels
+        super().__init__(module, words, **known)
+
+    @property
+    def parts(self) -> set[str]:
+        """Which parts the module has."""
+        return set(self.module.parts)
+
+    def _image_size(self) -> tuple[int, int]:
+        return self.pixels.crop
+
+    def _primitives(self) -> set[str]:
+        return (self.parts & {"itc", "itm", "head"}) | ({"lm"} if "decoder" in self.parts else set())
+
+    def inputs(self, images: Sequence[Any]) -> Any:
+        return to_pixels(self.pixels, images, self.device)
+
+    def see(self, inputs: Any) -> Any:
+        return self.module.vision_model(pixel_values=inputs).last_hidden_state
+
+    def _fuse(self, seen: Any, ids: Any, mask: Any) -> Any:
+        if "encoder" not in self.parts:
+            raise self._lacks("encoder that reads in both directions")
+        return self.module.text_encoder(
+            input_ids=ids, attention_mask=mask, encoder_hidden_states=seen, encoder_attention_mask=_all(seen)
+        ).last_hidden_state
+
+    def project(self, inputs: Any, ids: Any, mask: Any, *, seen: Any = None) -> tuple[Any, Any, Any]:
+        if "itc" not in self.parts:
+            raise self._lacks("itc")
+        from torch.nn.functional import normalize
+
+        states = self.see(inputs) if seen is None else seen
+        text = self.module.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        rows = normalize(self.module.vision_proj(states[:, 0]), dim=-1)
+        return rows, normalize(self.module.text_proj(text[:, 0]), dim=-1), 1 / self.module.temp
+
+    def match_logits(self, states: Any) -> Any:
+        if "itm" not in self.parts:
+            raise self._lacks("itm")
+        return self.module.itm_head(states[:, 0])
+
+    def next_logits(self, inputs: Any, ids: Any, mask: Any, *, seen: Any = None) -> Any:
+        if "decoder" not in self.parts:
+            raise self._lacks("lm")
+        states = self.see(inputs) if seen is None else seen
+        begin = ids.clone()
+        begin[:, 0] = self.module.config.text_config.bos_token_id
+        return self.module.text_decoder(
+            input_ids=begin, attention_mask=mask, encoder_hidden_states=states, encoder_attention_mask=_all(states),
+            is_decoder=True, use_cache=False,
+        ).logits  # fmt: skip
+
+    def answer_logits(self, inputs: Any, ids: Any, mask: Any, *, seen: Any = None) -> Any:
+        if "head" not in self.parts:
+            raise self._lacks("head")
+        return self.module.answer_head(self.fuse(inputs, ids, mask, seen=seen)[:, 0])
+
+    def _new_head(self, module: Any, answers: int) -> None:
+        module.answer_head = answer_head(module.config.text_config.hidden_size, answers)
+        module.parts = (*(part for part in module.parts if part != "head"), "head")
+
+    def save(self, folder: Path | str) -> Path:
+        architectures = [name for name, parts in CLASSES.items() if set(parts) <= self.parts]
+        return write_folder(
+            self, folder, settings={"parts": list(self.module.parts)}, architectures=architectures,
+            processor=processor_settings(self.pixels, "BlipImageProcessor"),
+        )  # fmt: skip
+
+
+def _all(states: Any) -> Any:
+    import torch
+
+    return torch.ones(states.shape[:-1], dtype=torch.long, device=states.device)
+
+
+def build_blip(
+    vocabulary: Sequence[str], *, width: int = 64, layers: int = 2, heads: int = 4, hidden: int | None = None,
+    image_size: int = 32, patch_size: int = 8, projection: int = 32, max_length: int = 16, dropout: float = 0.0,
+    batch_size: int = 64, seed: int = 0,
+) -> BlipFusion:  # fmt: skip
+    """A small BLIP (itc, itm, lm) with random weights over a list of words.
+
+    Examples
+    --------
+    >>> model = build_blip(["a", "man", "woman"], width=16, heads=2)
+    >>> sorted(model.card.capabilities)
+    ['answer', 'fill', 'itc', 'itm', 'lm', 'score']
+    """
+    import torch
+    from transformers import BlipConfig
+
+    words = build_words(vocabulary, max_length, extra=("[DEC]", "[ENC]"))
+    size = len(words.tokenizer)
+    same = {
+        "hidden_size": width, "intermediate_size": hidden or 2 * width, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "initializer_range": 0.02,
+    }  # fmt: skip
+    config = BlipConfig(
+        text_config={
+            **same, "vocab_size": size, "max_position_embeddings": max_length, "hidden_dropout_prob": dropout,
+            "attention_probs_dropout_prob": dropout, "bos_token_id": size - 2, "eos_token_id": 3, "sep_token_id": 3,
+            "pad_token_id": 0,
+        },
+        vision_config={**same, "image_size": image_size, "patch_size": patch_size},
+        image_text_hidden_size=projection,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = blip_module()(config)
+    return BlipFusion(
+        module, words, squash(image_size, CLIP_MEAN, CLIP_STD), name="blip:built", weights=f"random, seed {seed}",
+        batch_size=batch_size,
+    )  # fmt: skip
