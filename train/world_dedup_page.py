@@ -161,7 +161,7 @@ def reading(models: Sequence[Row], kept: Sequence[Row]) -> str:
             "Skew is largest on `full`, which shows the most of the minority. Nothing ties words to skin tone in these "
             "worlds, so skew is learned chance: near-copies of few dark pictures carry words given at random, and a "
             "model that sees them often learns them. That is a reading of these tables, not a test. A world in which "
-            "words are tied to a group, by wording or by who is shown where, would be the harder question."
+            "pruning itself ties a group to places is the harder question: [the next page](world-dedup-context.md)."
         )
     return " ".join(said)
 

@@ -1,5 +1,7 @@
 """Paired differences: against scipy, the exact sign flips by hand, and equivalence as an interval inside a margin."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -15,7 +17,7 @@ def test_the_t_test_is_scipys(n):
     ends = oracle.confidence_interval(0.95)
     assert found.p == pytest.approx(oracle.pvalue, rel=1e-9)
     assert (found.low, found.high) == pytest.approx((ends.low, ends.high), rel=1e-9)
-    assert np.isnan(found.p_exact) == (n > 16)
+    assert np.isnan(found.p_exact) == (n > 32)
 
 
 def test_sign_flips_are_counted_exactly():
@@ -25,6 +27,14 @@ def test_sign_flips_are_counted_exactly():
     values = [0.1, 0.3, 0.2, -0.05]
     oracle = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
     assert paired_test(values).p_exact == pytest.approx(oracle.pvalue)
+
+
+@pytest.mark.parametrize("n", [7, 12, 15])
+def test_sign_flips_that_meet_in_the_middle_are_those_of_the_whole_list(n):
+    for values in np.random.default_rng(n).integers(-4, 6, (20, n)):  # integers tie often, and ties count
+        signs = np.array(list(itertools.product((-1, 1), repeat=n)))
+        whole = np.mean(np.abs(signs @ values) >= abs(values.sum()))
+        assert paired_test(values).p_exact == whole
 
 
 @pytest.mark.parametrize("seed", range(20))
