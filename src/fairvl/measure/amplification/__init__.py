@@ -2,8 +2,8 @@
 
 One engine, `directional_amplification`, serves both directions (A->T: how predicted tasks depend on the group; T->A:
 how predicted groups depend on the task), one attribute or sets of them (`attribute_sets` makes the indicator columns),
-0/1 or probabilities, one run or several seeds. `mals` is the older, undirected
-measure; `amplification_change` is after minus before; `predictability_amplification` works where everything is balanced.
+0/1 or probabilities, one run or several seeds; `amplification_change` is after minus before. `mals` is the older,
+undirected measure; `predictability_amplification` works where everything is balanced.
 
 A mean of signed values is easy to misread: a model that names no group at all scores below zero. So every result
 carries absolute values, values per pair, coverage, an erasure flag and the part that a change of the group rates alone

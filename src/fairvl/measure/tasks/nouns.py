@@ -69,7 +69,7 @@ def top_nouns(
 def noun_columns(captions: Sequence[str], nouns: Sequence[str]) -> NDArray[np.float64]:
     """Whether each caption has each noun or its plural, as whole words: ``float64 [n, len(nouns)]`` of 0 and 1.
 
-    A noun of several words must stand there in a row.
+    A noun of several words must stand there in a row, without punctuation between them.
 
     Examples
     --------
@@ -88,10 +88,12 @@ def noun_columns(captions: Sequence[str], nouns: Sequence[str]) -> NDArray[np.fl
     for row, text in enumerate(captions):
         if not isinstance(text, str):
             raise InputError(f"caption {row} is {type(text).__name__}; expected text.")
-        words = [word.removesuffix("'s") for word in tokenize(text).lower]
+        tokens = tokenize(text)
+        words = [word.removesuffix("'s") for word in tokens.lower]
         for i, word in enumerate(words):
             for column, form in by_first.get(word, ()):
-                if tuple(words[i : i + len(form)]) == form:
+                joined = not any(gap.strip(" -") for gap in tokens.gaps[i + 1 : i + len(form)])
+                if joined and tuple(words[i : i + len(form)]) == form:
                     out[row, column] = 1.0
     return out
 
