@@ -1,7 +1,7 @@
 """Small scenes, 24 x 24: a person on the left, a thing on the right, a place behind both.
 
-A woman's long hair or a man's short hair and beard show in some scenes; in the others a hood hides both. The thing has
-a shape and a colour, or is in a parcel that hides them.
+A woman's long hair or a man's short hair and beard show in some scenes; in the others a hood hides both. The thing lies in
+a dark case and has a shape and a colour, or is in a parcel that hides them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SKY = np.array([[0.56, 0.80, 0.96], [0.90, 0.86, 0.74], [0.70, 0.76, 0.84], [0.
 _SKIN = np.array([[0.95, 0.80, 0.68], [0.80, 0.60, 0.45], [0.60, 0.42, 0.30], [0.38, 0.25, 0.17]], np.float32)
 _HAIR = np.array([[0.10, 0.07, 0.06], [0.34, 0.20, 0.10], [0.60, 0.36, 0.14], [0.50, 0.48, 0.46]], np.float32)
 _HOOD, _PARCEL, _TAPE = (0.40, 0.42, 0.46), (0.62, 0.46, 0.28), (0.36, 0.26, 0.16)
-_DARK = (0.10, 0.09, 0.10)
+_DARK, _CASE = (0.10, 0.09, 0.10), (0.06, 0.06, 0.07)
 
 
 def draw_scenes(
@@ -140,24 +140,21 @@ class _Scene:
         self.paint(hood * self.hooded, _HOOD)
 
     def held(self) -> None:
-        u, v = 0.48, 0.12
-        ring = self.oval(u, v + 0.22, 0.30, 0.30)
-        half = np.minimum(self.oval(u, v, 0.42, 0.48), _soft(self.canvas.py - self.y - v))
+        u, v = 0.50, 0.48
+        self.paint(self.box(u, v, 0.46, 0.46), _CASE)
+        half = np.minimum(self.oval(u, v, 0.42, 0.44), _soft(self.canvas.py - self.y - v))
         shapes = {
-            "ball": (self.oval(u, v, 0.38, 0.38), self.box(u, v, 0.38, 0.05)),
-            "kite": (self.diamond(u, v - 0.08, 0.42, 0.46), self.box(u, v + 0.50, 0.05, 0.20)),
-            "book": (self.box(u, v, 0.38, 0.30), self.box(u, v, 0.05, 0.30)),
-            "cup": (self.box(u - 0.08, v + 0.08, 0.26, 0.34), self.box(u + 0.30, v + 0.06, 0.10, 0.14)),
-            "umbrella": (half, self.box(u, v + 0.26, 0.05, 0.28)),
-            "guitar": (ring, self.box(u, v - 0.36, 0.07, 0.34)),
+            "ball": self.oval(u, v, 0.30, 0.30),
+            "kite": np.maximum(self.diamond(u, v - 0.08, 0.40, 0.34), self.box(u, v + 0.32, 0.05, 0.12)),
+            "book": self.box(u, v, 0.42, 0.16),
+            "cup": np.maximum(self.box(u - 0.14, v + 0.02, 0.20, 0.40), self.box(u + 0.20, v, 0.12, 0.12)),
+            "umbrella": np.maximum(half, self.box(u, v + 0.20, 0.05, 0.22)),
+            "guitar": np.maximum(self.oval(u, v + 0.18, 0.26, 0.24), self.box(u, v - 0.22, 0.07, 0.22)),
         }
         for code, name in enumerate(OBJECTS):
-            shown = (self.thing == code).astype(np.float32)[:, None, None] * (1 - self.hidden)
-            body, mark = shapes[name]
-            self.paint(body * shown, self.ink)
-            self.paint(mark * shown, _DARK)
-        self.paint(self.box(u, v, 0.40, 0.40) * self.hidden, _PARCEL)
-        self.paint(self.box(u, v, 0.06, 0.40) * self.hidden, _TAPE)
+            self.paint(shapes[name] * (self.thing == code)[:, None, None], self.ink)
+        self.paint(self.box(u, v, 0.46, 0.46) * self.hidden, _PARCEL)
+        self.paint(self.box(u, v, 0.06, 0.46) * self.hidden, _TAPE)
 
 
 def _soft(distance: Array) -> Array:
