@@ -152,7 +152,8 @@ class _Scene:
             "guitar": np.maximum(self.oval(u, v + 0.18, 0.26, 0.24), self.box(u, v - 0.22, 0.07, 0.22)),
         }
         for code, name in enumerate(OBJECTS):
-            self.paint(shapes[name] * (self.thing == code)[:, None, None], self.ink)
+            shown = (self.thing == code).astype(np.float32)[:, None, None] * (1 - self.hidden)
+            self.paint(shapes[name] * shown, self.ink)
         self.paint(self.box(u, v, 0.46, 0.46) * self.hidden, _PARCEL)
         self.paint(self.box(u, v, 0.06, 0.46) * self.hidden, _TAPE)
 
