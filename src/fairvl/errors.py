@@ -13,6 +13,7 @@
   - OperatorError                        a debiasing operator or its file
   - JobError                             a resumable run
     + ConfigMismatchError                another configuration already owns the folder
+    + TrainingError                      a model that did not learn, or whose loss is not a number
   - FindingsError                        a table of findings
     + CheckFailed                        a threshold was crossed (`fairvl check`)
   - MissingExtraError (also ImportError) an optional dependency is not installed
@@ -71,6 +72,10 @@ class JobError(FairVLError):
 
 class ConfigMismatchError(JobError):
     """The folder already holds a run with another configuration."""
+
+
+class TrainingError(JobError):
+    """A training run went wrong: a loss is not a number, or the model did not learn what it was trained on."""
 
 
 class FindingsError(FairVLError):
