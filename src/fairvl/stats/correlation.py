@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from .bootstrap import interval, resample_counts, unit_codes
 from .linear import design
+from .paired import Equivalence
 
 Floats: TypeAlias = NDArray[np.float64]
 Kind: TypeAlias = Literal["pearson", "spearman"]
@@ -189,6 +190,55 @@ def fisher(r: float, n: int, level: float, *, spearman: bool = False) -> tuple[f
         return (r, r) if abs(r) >= 1 else (-1.0, 1.0)
     reach = float(ndtri((1 + level) / 2)) * math.sqrt((1 + r * r / 2 if spearman else 1) / (n - 3))
     return math.tanh(math.atanh(r) - reach), math.tanh(math.atanh(r) + reach)
+
+
+def correlation_equivalence(
+    r: float, n: int, *, margin: float, alpha: float = 0.05, spearman: bool = False
+) -> Equivalence:
+    """Whether a correlation lies within ``(-margin, margin)``, by two one-sided tests on Fisher's z.
+
+    A correlation that is not significant is not thereby absent; this is the test that can say so. `low` to `high` is
+    Fisher's interval at level ``1 - 2 alpha``. With few units it cannot succeed, whatever r is: at r = 0 it needs
+    ``n > 3 + (z(1 - alpha) / atanh(margin))**2``.
+
+    Parameters
+    ----------
+    r, n
+        The correlation and its units; below 4 units p is 1.
+    margin
+        What counts as no relation, between 0 and 1; to be stated with the result.
+    spearman
+        Widen the standard error for rank correlations, as `fisher` does.
+
+    Raises
+    ------
+    InputError
+        A margin outside (0, 1), an alpha outside (0, 0.5).
+
+    References
+    ----------
+    Goertzen and Cribbie (2010), "Detecting a lack of association: an equivalence testing approach", Br. J. Math. Stat.
+    Psychol. 63, the test on Fisher's z.
+
+    Examples
+    --------
+    >>> correlation_equivalence(0.0, 100, margin=0.3).equivalent, correlation_equivalence(0.0, 9, margin=0.3).equivalent
+    (True, False)
+    """
+    from scipy.special import ndtr
+
+    if not 0 < margin < 1:
+        raise InputError(f"margin={margin}; expected a correlation between 0 and 1, for example 0.3.")
+    if not 0 < alpha < 0.5:
+        raise InputError(f"alpha={alpha}; expected a number between 0 and 0.5, usually 0.05.")
+    if n < LEAST or math.isnan(r):
+        return Equivalence(r, math.nan, math.nan, 1.0, margin, alpha, n)
+    low, high = fisher(r, n, 1 - 2 * alpha, spearman=spearman)
+    if abs(r) >= 1:
+        return Equivalence(r, low, high, 1.0, margin, alpha, n)
+    error = math.sqrt((1 + r * r / 2 if spearman else 1) / (n - 3))
+    p = float(ndtr(-(math.atanh(margin) - abs(math.atanh(r))) / error))
+    return Equivalence(r, low, high, p, margin, alpha, n)
 
 
 def steiger_z(r1: float, r2: float, r12: float, n: int) -> tuple[float, float]:

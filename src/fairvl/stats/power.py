@@ -161,6 +161,30 @@ def minimum_detectable_effect(
     return _answer(reached, found, shift, (n_x, n_y), level, tests, tail, method)
 
 
+def detectable_correlation(n: int, *, target_power: float = 0.8, alpha: float = 0.05) -> float:
+    """The smallest correlation that a two-sided test on n units finds with `target_power`, by Fisher's z.
+
+    ``tanh((z(1 - alpha / 2) + z(power)) / sqrt(n - 3))``; 1 for fewer than 4 units, which can find nothing.
+
+    Raises
+    ------
+    InputError
+        A power or alpha outside (0, 1), or a power below alpha.
+
+    Examples
+    --------
+    >>> [round(detectable_correlation(n), 2) for n in (9, 36, 100)]
+    [0.82, 0.45, 0.28]
+    """
+    from scipy.special import ndtri
+
+    if not 0 < alpha <= target_power < 1:
+        raise InputError(f"alpha={alpha}, target_power={target_power}; expected 0 < alpha <= power < 1.")
+    if n < 4:
+        return 1.0
+    return math.tanh(float(ndtri(1 - alpha / 2) + ndtri(target_power)) / math.sqrt(n - 3))
+
+
 def effect_size_of(shift: float, n_x: int, n_y: int, ddof: int = 1) -> float:
     """Expected effect size of a difference of means of `shift` within-side standard deviations.
 
