@@ -1,8 +1,8 @@
 """Datasets named by a string, read in place, image bytes decoded safely.
 
 ``load_dataset`` takes ``folder:DIR?metadata=labels.csv``, ``zip:FILE?metadata=labels.csv``, ``parquet:FILE``,
-``webdataset:{00000..00099}.tar``, ``hf:NAME-OR-DIR``, ``waterbirds:DIR``, ``celeba:DIR`` and
-``world:portraits?n=5000``.
+``webdataset:{00000..00099}.tar``, ``hf:NAME-OR-DIR``, ``waterbirds:DIR``, ``celeba:DIR``,
+``vqav2:DIR``, ``gqa:DIR``, ``nlvr2:DIR``, ``flickr30k:DIR`` and ``world:portraits?n=5000``.
 Bad examples travel on two channels only, described in `Dataset`: `Record.image` raising, and `Dataset.problems`.
 """
 

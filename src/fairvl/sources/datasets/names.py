@@ -20,6 +20,10 @@ FORMS = (
     "hf:NAME-OR-DIR",
     "waterbirds:DIR?split=test",
     "celeba:DIR?split=test",
+    "vqav2:DIR?split=val",
+    "gqa:DIR?split=val",
+    "nlvr2:DIR?split=dev",
+    "flickr30k:DIR?split=test",
     "world:portraits?n=5000&bias=0.9&seed=1",
 )
 _COMMON = ("id", "image", "caption", "limit", "recode")
@@ -31,6 +35,10 @@ _OPTIONS = {
     "hf": ("split", "config", "revision", *_COMMON),
     "waterbirds": ("split", "limit", "recode"),
     "celeba": ("split", "attributes", "limit", "recode"),
+    "vqav2": ("split", "group", "limit", "recode"),
+    "gqa": ("split", "questions", "group", "limit", "recode"),
+    "nlvr2": ("split", "group", "limit", "recode"),
+    "flickr30k": ("split", "group", "limit", "recode"),
 }
 _SCHEMES = (*_OPTIONS, "world")
 
@@ -60,6 +68,9 @@ def load_dataset(source: str | Any, *, recode: Mapping[str, Mapping[Any, Value]]
             Waterbirds as published: attributes ``bird``, ``place`` and their ``group``.
         ``celeba:DIR?split=test&attributes=Smiling,Young``
             CelebA as published: ``hair`` (blond or dark), ``gender``, their ``group``, and the attributes named.
+        ``vqav2:DIR?split=val``, ``gqa:DIR?split=val``, ``nlvr2:DIR?split=dev``, ``flickr30k:DIR?split=test``
+            Tasks on images and text as published: the caption is the question, sentence or caption;
+            ``group=gender-en`` adds whom it names. See `fairvl.sources.datasets.vl_tasks`.
         ``world:portraits?n=5000&bias=0.9&seed=1``
             The built-in world.
 
@@ -133,6 +144,10 @@ def _open(name: str, scheme: str, place: str, options: dict[str, str]) -> Datase
             benchmarks.waterbirds(folder, split) if scheme == "waterbirds" else benchmarks.celeba(folder, split, named)
         )
         parts, training = [found.part], found.training
+    elif scheme in ("vqav2", "gqa", "nlvr2", "flickr30k"):
+        from fairvl.sources.datasets.vl_tasks import TASKS
+
+        parts = [TASKS[scheme](Path(place).expanduser(), options)]
     else:
         from fairvl.sources.datasets.huggingface import named_part
 
