@@ -30,6 +30,7 @@ _HOMES = {
     "load_bank": "sources.prompts",
     "load_dataset": "sources.datasets",
     "load_encoder": "sources.encoders",
+    "load_fusion": "sources.fusion",
     "load_generator": "sources.generators",
     "load_registry": "sources.stimuli",
     "neutralize": "repair.captions",

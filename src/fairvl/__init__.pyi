@@ -25,6 +25,7 @@ from .sources.embed import embed as embed
 from .sources.encoders import EncoderCard as EncoderCard
 from .sources.encoders import encoder as encoder
 from .sources.encoders import load_encoder as load_encoder
+from .sources.fusion import load_fusion as load_fusion
 from .sources.generators import generate as generate
 from .sources.generators import load_generator as load_generator
 from .sources.prompts import load_bank as load_bank

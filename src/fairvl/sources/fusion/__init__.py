@@ -9,6 +9,9 @@ from .albef import published_names as published_names
 from .albef_model import build_albef as build_albef
 from .blip import build_blip as build_blip
 from .lxmert import build_lxmert as build_lxmert
+from .names import load_fusion as load_fusion
+from .region_files import RegionFile as RegionFile
+from .region_files import read_regions as read_regions
 from .regions import PatchRegions as PatchRegions
 from .regions import RegionFeatures as RegionFeatures
 from .scoring import join as join
@@ -25,6 +28,7 @@ __all__ = [
     "FusionModel",
     "PatchRegions",
     "RegionFeatures",
+    "RegionFile",
     "Words",
     "albef_module",
     "build_albef",
@@ -34,6 +38,8 @@ __all__ = [
     "build_words",
     "from_published",
     "join",
+    "load_fusion",
     "published_names",
+    "read_regions",
     "take",
 ]

@@ -74,6 +74,8 @@ def _module() -> Any:  # the class needs torch, which is imported only when a mo
                 num_attention_heads=shape.heads,
                 max_position_embeddings=shape.positions,
                 layer_norm_eps=1e-12,
+                bos_token_id=None,
+                sep_token_id=None,
                 hidden_dropout_prob=shape.dropout,
                 attention_probs_dropout_prob=shape.dropout,
                 is_decoder=False,
@@ -208,6 +210,34 @@ _VISION_MAP = (
 )
 
 
+def shape_of(state: Mapping[str, Any]) -> AlbefShape:
+    """The sizes of a published state; heads are 64 wide, as in every published checkpoint."""
+    try:
+        sizes = {name: tuple(value.shape) for name, value in state.items()}
+        width, _, patch, _ = sizes["visual_encoder.patch_embed.proj.weight"]
+        layers = sum(name.endswith(".intermediate.dense.weight") and "_m." not in name for name in sizes)
+        fusion = sum(name.endswith(".crossattention.self.key.weight") and "_m." not in name for name in sizes)
+        return AlbefShape(
+            image_size=round((sizes["visual_encoder.pos_embed"][1] - 1) ** 0.5) * patch,
+            patch_size=patch,
+            width=width,
+            vision_layers=sum(name.startswith("visual_encoder.") and name.endswith(".norm1.weight") for name in sizes),
+            heads=max(1, width // 64),
+            text_layers=layers - fusion,
+            fusion_layers=fusion,
+            hidden=sizes["visual_encoder.blocks.0.mlp.fc1.weight"][0],
+            vocabulary=sizes["text_encoder.bert.embeddings.word_embeddings.weight"][0],
+            positions=sizes["text_encoder.bert.embeddings.position_embeddings.weight"][0],
+            projection=sizes["vision_proj.weight"][0],
+            queue=sizes.get("image_queue", (0, 0))[1],
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        raise FusionError(
+            f"ALBEF state without {error}: it has {len(state)} tensors, first {sorted(state)[:3]}; expected the names "
+            "of fairvl.sources.fusion.published_names. For another family use its own name, for example blip:PATH."
+        ) from None
+
+
 def from_published(state: Mapping[str, Any], shape: AlbefShape | None = None) -> dict[str, Any]:
     """The state of `albef_module`'s module from a published pretraining state.
 
@@ -229,7 +259,7 @@ def from_published(state: Mapping[str, Any], shape: AlbefShape | None = None) ->
         raise FusionError(
             f"ALBEF state: {len(missing)} tensors are missing (first: {missing[:3]}) and {len(unknown)} are not of its "
             f"published definition (first: {unknown[:3]}). Expected the names of fairvl.sources.fusion.albef."
-            "published_names; for another family use its own name, for example transformers:NAME."
+            "published_names; for another family use its own name, for example blip:PATH."
         )
     wrong = [name for name in known.keys() - spare if tuple(state[name].shape) != known[name]]
     if wrong:

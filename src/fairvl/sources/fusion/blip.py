@@ -11,10 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, final
 
+from ...errors import FusionError
 from ..encoders.images import PixelTransform
 from .folder import write_folder
 from .heads import answer_head
-from .pixels import CLIP_MEAN, CLIP_STD, processor_settings, squash, to_pixels
+from .loading import load_config, load_module, load_settings, load_words, open_source
+from .pixels import CLIP_MEAN, CLIP_STD, from_settings, processor_settings, squash, to_pixels
 from .seam import FusionModel
 from .words import Words, build_words
 
@@ -186,4 +188,39 @@ def build_blip(
     return BlipFusion(
         module, words, squash(image_size, CLIP_MEAN, CLIP_STD), name="blip:built", weights=f"random, seed {seed}",
         batch_size=batch_size,
+    )  # fmt: skip
+
+
+def load_blip(
+    target: str, *, revision: str | None = None, device: str = "cpu", batch_size: int = 64, max_length: int = 0,
+    pickled: bool = False,
+) -> BlipFusion:  # fmt: skip
+    """A BLIP from a folder that `save` or ``save_pretrained`` wrote, or from a repository; see `load_fusion`.
+
+    A checkpoint of `BlipForImageTextRetrieval` scores; one of `BlipForConditionalGeneration` fills and answers by
+    continuing the question; one of `BlipForQuestionAnswering` answers.
+    """
+    source = open_source("blip", target, revision=revision, pickled=pickled)
+    architectures = list(source.config.get("architectures") or ())
+    parts = source.ours.get("parts") or [part for name in architectures for part in CLASSES.get(name, ())]
+    if not parts:
+        raise FusionError(
+            f"{source.label}: architectures {architectures} in config.json; expected one of {', '.join(CLASSES)}. "
+            "Save the model with one of these classes."
+        )
+    config = load_config(source, "BlipConfig")
+    answers = tuple(source.ours.get("answers", ()))
+    module, lacking = load_module(
+        source, blip_module(), config, device=device, may_lack=("temp",), parts=tuple(dict.fromkeys(parts)),
+        answers=len(answers),
+    )  # fmt: skip
+    if "temp" in lacking:  # transformers' class has no temperature; training began at this one
+        module.temp.data.fill_(0.07)
+    text = config.text_config
+    words = load_words(
+        source, positions=text.max_position_embeddings, usual=35, size=text.vocab_size, max_length=max_length
+    )
+    return BlipFusion(
+        module, words, from_settings(load_settings(source), source.label), answers=answers, batch_size=batch_size,
+        **source.identity,
     )  # fmt: skip

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...atomic import require_writable, write_atomic
 from ...errors import FusionError
+from ..encoders.seam import need
 
 if TYPE_CHECKING:
     from .seam import FusionModel
@@ -26,7 +29,8 @@ def write_folder(
     out.mkdir(parents=True, exist_ok=True)
     (out / OURS).unlink(missing_ok=True)  # written last: a folder without it was not finished
     if hasattr(model.module, "save_pretrained"):
-        model.module.save_pretrained(out, safe_serialization=True)
+        with quiet():
+            model.module.save_pretrained(out)
         config = read_json(out / "config.json")
         write_atomic(out / "config.json", json.dumps({**config, "architectures": list(architectures)}, indent=2) + "\n")
     else:
@@ -43,6 +47,22 @@ def write_folder(
     }  # fmt: skip
     write_atomic(out / OURS, json.dumps(ours, indent=2, ensure_ascii=False) + "\n")
     return out
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no loading report of transformers: what is wrong is raised instead."""
+    settings = need("transformers").utils.logging
+    level, bars = settings.get_verbosity(), settings.is_progress_bar_enabled() and not sys.stderr.isatty()
+    settings.set_verbosity(50)
+    if bars:
+        settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        settings.set_verbosity(level)
+        if bars:
+            settings.enable_progress_bar()
 
 
 def _untied(state: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Any, final
 
 from ...errors import FusionError
 from .folder import write_folder
+from .loading import load_config, load_module, load_words, open_source, read_answers
 from .pixels import check_images
+from .region_files import read_regions
 from .regions import PatchRegions, RegionFeatures, RegionSource, stack_regions
 from .seam import FusionModel
 from .words import Words, build_words
@@ -118,3 +120,49 @@ def build_lxmert(
         module, words, regions=regions or PatchRegions(image_size, grid, region_width), name="lxmert:built",
         weights=f"random, seed {seed}", batch_size=batch_size,
     )  # fmt: skip
+
+
+def load_lxmert(
+    target: str, *, revision: str | None = None, device: str = "cpu", batch_size: int = 64, max_length: int = 0,
+    pickled: bool = False, answers: Any = "", regions: Any = "",
+) -> LxmertFusion:  # fmt: skip
+    """An LXMERT from a folder that `save` or ``save_pretrained`` wrote, or from a repository; see `load_fusion`.
+
+    `regions` is what turns images into regions, or a file of them (`read_regions`), whose ids then stand for images.
+    """
+    import transformers
+
+    source = open_source("lxmert", target, revision=revision, pickled=pickled)
+    config = load_config(source, "LxmertConfig")
+    named = source.config.get("architectures") or ["LxmertForPreTraining"]
+    kind = "LxmertForQuestionAnswering" if "LxmertForQuestionAnswering" in named else "LxmertForPreTraining"
+    module, _ = load_module(source, getattr(transformers, kind), config, device=device)
+    words = load_words(
+        source, positions=config.max_position_embeddings, usual=20, size=config.vocab_size, max_length=max_length
+    )
+    known = answers or source.ours.get("answers") or _labels(source.config, config.num_qa_labels)
+    return LxmertFusion(
+        module, words, regions=_region_source(regions or source.ours.get("regions")), batch_size=batch_size,
+        answers=read_answers(known, config.num_qa_labels, source.label) if known else (), **source.identity,
+    )  # fmt: skip
+
+
+def _labels(config: Any, expected: int) -> list[str]:
+    """Names of the head's outputs, where the configuration has its own."""
+    labels = config.get("id2label") or {}
+    names = [labels[key] for key in sorted(labels, key=int)]
+    return names if len(names) == expected and not all(name.startswith("LABEL_") for name in names) else []
+
+
+def _region_source(given: Any) -> RegionSource | None:
+    if isinstance(given, dict):
+        settings = {key: value for key, value in given.items() if key != "kind"}
+        if given.get("kind") != "patches" or not all(isinstance(value, int) for value in settings.values()):
+            raise FusionError(f"regions {given!r} in the model's folder; expected a grid of patches. Pass regions=.")
+        return PatchRegions(**settings)
+    if isinstance(given, (str, Path)):
+        return read_regions(given)
+    if given is not None and not callable(given):
+        raise FusionError(f"regions={given!r}; expected a file, or a function from images to a list of RegionFeatures.")
+    source: RegionSource | None = given
+    return source

@@ -46,7 +46,7 @@ def check_list(candidates: Sequence[str], what: str) -> list[str]:
 def score(model: FusionModel, images: Sequence[Any], texts: Sequence[str]) -> Scores:
     """See `FusionModel.score`."""
     _need(model, "score")
-    listed = _paired(images, texts, "texts")
+    listed = paired(images, texts, "texts")
     out = np.zeros(len(listed), np.float32)
     with model.inference():
         for rows in blocks(len(listed), model.batch_size):
@@ -89,7 +89,7 @@ def _pair_scores(model: FusionModel, seen: Any, ids: Any, mask: Any) -> Any:
 def fill(model: FusionModel, images: Sequence[Any], texts: Sequence[str], candidates: Sequence[str]) -> Scores:
     """See `FusionModel.fill`."""
     _need(model, "fill")
-    listed = _paired(images, texts, "texts")
+    listed = paired(images, texts, "texts")
     words = check_list(candidates, "candidates")
     for place, text in enumerate(listed):
         if text.count(MASK) != 1:
@@ -137,7 +137,7 @@ def answer_scores(
 ) -> Scores:
     """See `FusionModel.answer_scores`."""
     _need(model, "answer")
-    listed = _paired(images, questions, "questions")
+    listed = paired(images, questions, "questions")
     wanted = check_list(answers, "answers")
     if "head" in model.card.capabilities:
         return _head_scores(model, images, listed, wanted)
@@ -200,7 +200,8 @@ def _check_room(model: FusionModel, texts: list[str]) -> None:
         )
 
 
-def _paired(images: Sequence[Any], texts: Sequence[str], what: str) -> list[str]:
+def paired(images: Sequence[Any], texts: Sequence[str], what: str) -> list[str]:
+    """`texts` as a list, after checking that there are as many images."""
     listed = check_texts(texts, what)
     try:
         n = len(images)

@@ -11,9 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, final
 
+from ...errors import FusionError
 from ..encoders.images import PixelTransform
 from .folder import write_folder
-from .pixels import HALF, processor_settings, squash, to_pixels
+from .loading import load_config, load_module, load_settings, load_words, open_source
+from .pixels import HALF, ShortestEdge, from_settings, processor_settings, squash, to_pixels
 from .seam import FusionModel
 from .words import Words, build_words
 
@@ -63,44 +65,63 @@ class ViltFusion(FusionModel):
 
     family = "vilt"
 
-    def __init__(self, module: Any, words: Words, pixels: PixelTransform, **known: Any) -> None:
+    def __init__(self, module: Any, words: Words, pixels: PixelTransform | ShortestEdge, **known: Any) -> None:
         self.pixels = pixels
         super().__init__(module, words, **known)
 
-    def _image_size(self) -> tuple[int, int]:
-        return self.pixels.crop
+    def _image_size(self) -> tuple[int, int] | None:
+        return self.pixels.crop if isinstance(self.pixels, PixelTransform) else None
 
     def _primitives(self) -> set[str]:
         return set(self.module.parts)
 
     def inputs(self, images: Sequence[Any]) -> Any:
-        return to_pixels(self.pixels, images, self.device)
+        """``pixels [n, 3, h, w]``, padded to the largest image, and ``grid [n, 2]``: rows and columns of patches."""
+        import torch
+
+        if isinstance(self.pixels, ShortestEdge):
+            pixels, sizes = self.pixels.stack(images, self.device)
+        else:
+            pixels = to_pixels(self.pixels, images, self.device)
+            sizes = torch.tensor(self.pixels.crop, device=self.device).expand(len(pixels), 2)
+        return {"pixels": pixels, "grid": sizes // self.module.config.patch_size}
 
     def see(self, inputs: Any) -> Any:
-        """Patch embeddings with their positions, in reading order.
+        """``states``: patch embeddings with their positions, in reading order; ``mask``: which of them are real.
 
         The class itself shuffles the patches with the global random state, which changes no result beyond rounding
         but would make a run depend on every earlier draw.
         """
         import torch
-        from torch.nn.functional import interpolate
 
         at = self.module.vilt.embeddings
-        patches = at.patch_embeddings(inputs)
-        side = self.module.config.image_size // self.module.config.patch_size
-        places = at.position_embeddings[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
-        if patches.shape[-2:] != (side, side):
-            places = interpolate(places, size=patches.shape[-2:], mode="bilinear", align_corners=True)
-        patches = (patches + places).flatten(2).transpose(1, 2)
-        first = (at.cls_token + at.position_embeddings[:, :1]).expand(len(patches), -1, -1)
-        return at.dropout(torch.cat([first, patches], dim=1))
+        patches = at.patch_embeddings(inputs["pixels"])
+        n, width, high, wide = patches.shape
+        places, mask = patches.new_zeros(n, width, high, wide), patches.new_zeros(n, high, wide, dtype=torch.long)
+        for rows, columns in sorted({(rows, columns) for rows, columns in inputs["grid"].tolist()}):
+            these = (inputs["grid"] == inputs["grid"].new_tensor([rows, columns])).all(1)
+            places[these, :, :rows, :columns] = self._places(rows, columns)
+            mask[these, :rows, :columns] = 1
+        states = (patches + places).flatten(2).transpose(1, 2)
+        first = (at.cls_token + at.position_embeddings[:, :1]).expand(n, -1, -1)
+        return {
+            "states": at.dropout(torch.cat([first, states], dim=1)),
+            "mask": torch.cat([mask.new_ones(n, 1), mask.flatten(1)], dim=1),
+        }
+
+    def _places(self, rows: int, columns: int) -> Any:
+        from torch.nn.functional import interpolate
+
+        config = self.module.config
+        side = config.image_size // config.patch_size
+        learned = self.module.vilt.embeddings.position_embeddings[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
+        if (rows, columns) == (side, side):
+            return learned
+        return interpolate(learned, size=(rows, columns), mode="bilinear", align_corners=True)
 
     def _fuse(self, seen: Any, ids: Any, mask: Any) -> Any:
-        import torch
-
-        every = torch.ones(seen.shape[:2], dtype=torch.long, device=seen.device)
         states = self.module.vilt(
-            input_ids=ids, attention_mask=mask, image_embeds=seen, pixel_mask=every, return_dict=False
+            input_ids=ids, attention_mask=mask, image_embeds=seen["states"], pixel_mask=seen["mask"], return_dict=False
         )[0]
         return states[:, : ids.shape[1]]
 
@@ -135,7 +156,9 @@ class ViltFusion(FusionModel):
         architectures = [name for name, parts in CLASSES.items() if set(parts) <= self._primitives()]
         return write_folder(
             self, folder, settings={"parts": list(self.module.parts)}, architectures=architectures,
-            processor=processor_settings(self.pixels, "ViltImageProcessor"),
+            processor=self.pixels.settings()
+            if isinstance(self.pixels, ShortestEdge)
+            else processor_settings(self.pixels, "ViltImageProcessor"),
         )  # fmt: skip
 
 
@@ -168,3 +191,36 @@ def build_vilt(
         module, words, squash(image_size, HALF, HALF), name="vilt:built", weights=f"random, seed {seed}",
         batch_size=batch_size,
     )  # fmt: skip
+
+
+def load_vilt(
+    target: str, *, revision: str | None = None, device: str = "cpu", batch_size: int = 64, max_length: int = 0,
+    pickled: bool = False,
+) -> ViltFusion:  # fmt: skip
+    """A ViLT from a folder that `save` or ``save_pretrained`` wrote, or from a repository; see `load_fusion`.
+
+    A checkpoint of `ViltForMaskedLM` fills and answers in place of a mask; one of `ViltForImageAndTextRetrieval`
+    scores; one of `ViltForQuestionAnswering` answers.
+    """
+    source = open_source("vilt", target, revision=revision, pickled=pickled)
+    architectures = list(source.config.get("architectures") or ())
+    parts = source.ours.get("parts") or [part for name in architectures for part in CLASSES.get(name, ())]
+    if not parts:
+        raise FusionError(
+            f"{source.label}: architectures {architectures} in config.json; expected one of {', '.join(CLASSES)}. "
+            "Save the model with one of these classes."
+        )
+    config = load_config(source, "ViltConfig")
+    answers = tuple(config.id2label[place] for place in range(config.num_labels)) if "head" in parts else ()
+    module, _ = load_module(
+        source, vilt_module(), config, device=device, parts=tuple(dict.fromkeys(parts)), answers=len(answers)
+    )
+    words = load_words(
+        source, positions=config.max_position_embeddings, usual=40, size=config.vocab_size, max_length=max_length
+    )
+    settings = load_settings(source)
+    square = "height" in (settings["size"] if isinstance(settings.get("size"), dict) else {})
+    read = from_settings if square else ShortestEdge.from_settings
+    return ViltFusion(
+        module, words, read(settings, source.label), answers=answers, batch_size=batch_size, **source.identity
+    )
