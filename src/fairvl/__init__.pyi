@@ -16,6 +16,8 @@ from .repair.debias import bake as bake
 from .repair.debias import compare_methods as compare_methods
 from .repair.debias import debias as debias
 from .repair.dedup import dedup as dedup
+from .repair.pretraining import finetune as finetune
+from .repair.pretraining import pretrain as pretrain
 from .report import check as check
 from .report import report as report
 from .reproduce.demos import demo as demo

@@ -5,6 +5,7 @@ Nothing heavy is imported here: `fairvl --help` answers before numpy would have 
 
 from . import curating as curating
 from . import measuring as measuring
+from . import pretraining as pretraining
 from . import repairing as repairing
 from . import reporting as reporting
 from . import studying as studying

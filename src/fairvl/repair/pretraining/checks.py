@@ -31,7 +31,8 @@ class Check:
     Attributes
     ----------
     name : str
-        ``itm`` and ``itc`` (losses in nats, lower is better), ``mlm`` and ``lm`` (accuracy minus chance).
+        ``itm`` and ``itc`` (losses in nats, lower is better); ``mlm``, ``lm`` and ``task`` (accuracy or score minus
+        that of always giving the most frequent answer).
     value, low, high : float
         With its t interval over captions.
     limit : float
@@ -61,7 +62,7 @@ class Check:
 
     def describe(self) -> str:
         """One line for people."""
-        side = "above" if self.name in ("mlm", "lm") else "below"
+        side = "below" if self.name in ("itm", "itc") else "above"
         return (
             f"{self.name} {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] on {self.n} held-out captions, expected "
             f"{side} {self.limit:.3f}{f' ({self.note})' if self.note else ''}"
@@ -190,7 +191,8 @@ def _measure(lesson: Lesson, rows: NDArray[np.int64], probability: float, found:
         found["lm"].append(_answers(logits, words, there.cpu().numpy()))
     if "itc" in lesson.weights:
         same = torch.from_numpy(batch.same).to(begun.ids.device)
-        losses = contrastive_losses(*begun.projected, same).double().cpu().numpy()
+        image, text, scale = begun.projected
+        losses = contrastive_losses(image, text, scale, same).double().cpu().numpy()
         found["itc"].append(losses + math.log(min(BLOCK, len(rows)) / len(rows)))
 
 
@@ -199,22 +201,25 @@ def _answers(logits: Any, words: Any, where: NDArray[np.bool_]) -> tuple[Any, An
     return np.nonzero(where)[0], right, said == right
 
 
+def above(name: str, scores: Floats, nothing: Floats) -> Check:
+    """Scores of rows against those of saying the same everywhere; passes when the interval of the gain is above 0."""
+    gain = scores - nothing
+    low, high = _interval(gain, LEVEL)
+    note = f"{scores.mean():.3f}, always the most frequent one {nothing.mean():.3f}"
+    return Check(name, float(gain.mean()), low, high, LEVEL, 0.0, 0.0, len(gain), bool(low > 0), note)
+
+
 def _above_chance(name: str, found: list[tuple[Any, Any, Any]]) -> Check:
     words = np.concatenate([part[1] for part in found])
     values, counts = np.unique(words, return_counts=True)
     common = values[counts.argmax()]
-    gains, accuracies = [], []
+    chances, accuracies = [], []
     for texts, right, hit in found:
         counted = np.bincount(texts)
         held = counted > 0
-        share = np.bincount(texts, hit.astype(float), len(counted))[held] / counted[held]
-        gains.append(share - np.bincount(texts, (right == common).astype(float), len(counted))[held] / counted[held])
-        accuracies.append(share)
-    gain = np.concatenate(gains)
-    low, high = _interval(gain, LEVEL)
-    accuracy = float(np.concatenate(accuracies).mean())
-    note = f"accuracy {accuracy:.3f}, the most frequent word {accuracy - gain.mean():.3f}"
-    return Check(name, float(gain.mean()), low, high, LEVEL, 0.0, 0.0, len(gain), bool(low > 0), note)
+        accuracies.append(np.bincount(texts, hit.astype(float), len(counted))[held] / counted[held])
+        chances.append(np.bincount(texts, (right == common).astype(float), len(counted))[held] / counted[held])
+    return above(name, np.concatenate(accuracies), np.concatenate(chances))
 
 
 def _below(name: str, losses: Floats, nothing: float, limit: float, *, surely: bool) -> Check:

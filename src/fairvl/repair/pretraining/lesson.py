@@ -121,7 +121,9 @@ class Lesson:
         found: dict[str, Any] = {}
         if "itc" in self.weights and self.contrast == "piece":
             same = torch.from_numpy(batch.same[piece, piece]).to(begun.ids.device)
-            found["itc"] = contrastive_loss(*begun.projected, same) * (len(same) / len(batch.rows))
+            found["itc"] = contrastive_loss(begun.projected[0], begun.projected[1], begun.projected[2], same) * (
+                len(same) / len(batch.rows)
+            )
         matching, hidden = self.fused(batch, piece, begun)
         if matching is not None:
             found["itm"] = (matching * self._partnered(batch, piece, begun)).sum() / shared.pairs

@@ -15,6 +15,7 @@ from ...sources.encoders.images import PixelTransform, check_images, stack
 from ...sources.encoders.towers import TorchEncoder
 from ...sources.fusion import FusionCard, FusionModel
 from ...sources.fusion.pixels import processor_settings
+from .reasoning import HEAD, ReasoningModel, load_head
 
 CLIP = ("transformers", "open_clip")
 
@@ -37,15 +38,43 @@ def trainable(model: Any) -> Any:
     )
 
 
+def load_student(name: str, device: str = "auto") -> Any:
+    """A model to train by its name: a fusion model, or an encoder.
+
+    Raises
+    ------
+    FusionError, EncoderError
+        The name is not understood, or what it names is of another family.
+    """
+    from ...sources.fusion.names import FORMS as FUSION
+    from ...sources.fusion.names import load_fusion
+
+    where = _device(device)
+    if name.partition(":")[0] in {form.partition(":")[0] for form in FUSION}:
+        return load_fusion(name, device=where)
+    return load_encoder(name, device=where)
+
+
+def _device(device: str) -> str:
+    """With "auto" the device that a launcher gave this process, or the first one."""
+    if device != "auto":
+        return device
+    from accelerate import PartialState
+
+    return str(PartialState().device)
+
+
 def load_trained(family: str, folder: Path | str) -> Any:
     """The model in a run's folder."""
     if family == "transformers":
         return load_encoder(f"transformers:{folder}")
     if family == "open_clip":
         return load_encoder(f"open_clip:local-dir:{folder}")
-    from ...sources.fusion import load_fusion
+    from ...sources.fusion.names import load_fusion
 
-    return load_fusion(f"{family}:{folder}")
+    model = load_fusion(f"{family}:{folder}")
+    head = Path(folder) / HEAD
+    return ReasoningModel(model, load_head(head)) if head.is_file() else model
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +179,7 @@ class ContrastiveEncoder:
             settings = processor_settings(transform, "CLIPImageProcessor")
             write_atomic(target / "preprocessor_config.json", json.dumps(settings, indent=2) + "\n")
         else:
-            transform.function.args[0].save_pretrained(target)
+            transform.function.args[0].save_pretrained(target)  # type: ignore[attr-defined]
         return target
 
 

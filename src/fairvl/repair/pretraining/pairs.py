@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,9 +64,9 @@ class Pairs:
         }
         if len(set(lengths.values())) > 1 or not lengths["ids"]:
             raise DatasetError(f"pairs with {lengths}; expected as many of each, at least one.")
-        _check_ids(self.ids)
+        check_ids(self.ids)
         if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", _hash_images(self.images))
+            object.__setattr__(self, "fingerprint", hash_images(self.images))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,7 +116,7 @@ def read_pairs(
         )
     neutral = _neutral(pairs, captions)
     if labels is not None:
-        named = [(caption_group(text).group, value) for text, value in labels if text and value is not None]
+        named = [(caption_group(text), value) for text, value in labels if text and value is not None]
         check_shift(named, str(label))
     if empty:
         kept = sorted(set(range(len(pairs))) - set(empty))
@@ -167,7 +168,11 @@ def _from_dataset(
             f"{source.name}: {len(source.problems)} rows cannot be used, the first is {first.id}: {first.reason}. "
             "Every pair needs its own id."
         )
-    ids, images, captions, image_ids, labels = [], [], [], [], []
+    ids: list[str] = []
+    images: list[Any] = []
+    captions: list[str] = []
+    image_ids: list[Any] = []
+    labels: list[Any] = []
     for record in source:
         if record.image is None:
             raise DatasetError(f"{source.name}: the record {record.id!r} has no image; expected pairs.")
@@ -234,19 +239,18 @@ def _taken(pairs: Pairs, rows: list[int]) -> Pairs:
     )
 
 
-def _check_ids(ids: Sequence[str]) -> None:
+def check_ids(ids: Sequence[str]) -> None:
     wrong = [row for row, id_ in enumerate(ids) if not isinstance(id_, str) or not id_]
     if wrong:
         raise DatasetError(
             f"{len(wrong)} rows have no id, the first is row {wrong[0] + 1}. Ids join, positions do not."
         )
     if len(set(ids)) < len(ids):
-        seen: set[str] = set()
-        twice = next(id_ for id_ in ids if id_ in seen or seen.add(id_))
+        twice = next(id_ for id_, count in Counter(ids).items() if count > 1)
         raise DatasetError(f"the id {twice!r} occurs more than once. Ids name captions and must be unique.")
 
 
-def _hash_images(images: Sequence[Any]) -> str:
+def hash_images(images: Sequence[Any]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for image in images:
         if callable(image):

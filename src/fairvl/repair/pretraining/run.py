@@ -205,7 +205,7 @@ def pretrain(
         write_atomic(scratch / CHECKS, json.dumps(json.loads(canonical_json(facts)), indent=1) + "\n")
         return facts
 
-    with _restored(student.module), lesson.images:
+    with restored(student.module), lesson.images:
         if training.size:
             check_pairing(lesson, training)
         run = train(
@@ -322,7 +322,7 @@ def _released(curve: NDArray[np.float64], batch_size: int, step: int) -> float:
 
 
 @contextmanager
-def _restored(module: Any) -> Iterator[None]:
+def restored(module: Any) -> Iterator[None]:
     """The module as it was, on leaving: the caller's model is the start of other arms too."""
     import torch
 
