@@ -42,12 +42,16 @@ def embed(
         "fairvl audit -e open_clip:ViT-B-32/openai -d 'folder:photos?metadata=labels.csv' -o audit",
         "fairvl audit -e stored:store --operator gender.safetensors -o audit",
         "fairvl audit --predictions faces.csv.gz --id file --truth gender --prediction gender_preds -o audit",
+        "fairvl audit --predictions before.csv --after neutral=after.csv --groups group -o audit",
         "fairvl audit -e stored:store --suite utility --classes imagenet.toml --results eval_results.jsonl -o audit",
     )
 )
 @click.option("-e", "--encoder", help="Encoder under audit, for example open_clip:ViT-B-32/openai or stored:DIR.")
 @click.option("-d", "--dataset", help="Labelled images; with stored:DIR the store's own table is the default.")
 @click.option("--predictions", type=click.Path(path_type=Path), help="Table of labels, predictions and groups.")
+@click.option(
+    "--after", multiple=True, metavar="[NAME=]TABLE", help="The same rows predicted after a repair, by id. Repeatable."
+)
 @click.option("--truth", default="y_true", show_default=True, help="Column of the labels in --predictions.")
 @click.option("--prediction", default="y_pred", show_default=True, help="Column of the predictions.")
 @click.option("--id", "id_column", help="Column of ids, checked to be unique.  [default: id, if there is one]")
@@ -71,10 +75,10 @@ def embed(
 @with_uncertainty
 @with_json
 def audit(
-    encoder: str | None, dataset: str | None, predictions: Path | None, truth: str, prediction: str,
-    id_column: str | None, groups: str | None, suite: str, operators: Sequence[Path], recode: Sequence[str],
-    crossings: int, classes: str | None, class_column: str, results: Path | None, out: Path, draws: int, level: float,
-    seed: int, as_json: bool,
+    encoder: str | None, dataset: str | None, predictions: Path | None, after: Sequence[str], truth: str,
+    prediction: str, id_column: str | None, groups: str | None, suite: str, operators: Sequence[Path],
+    recode: Sequence[str], crossings: int, classes: str | None, class_column: str, results: Path | None, out: Path,
+    draws: int, level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure everything that applies to an encoder, or to stored predictions, and write the report."""
     from ..measure.audit import audit as run
@@ -90,7 +94,7 @@ def audit(
         encoder, dataset=dataset, predictions=predictions, suite=suite, operator=repairs or None,
         groups=groups.split(",") if groups else None, recode=_recodes(recode), truth=truth, prediction=prediction,
         id=id_column, crossings=crossings, draws=draws, level=level, seed=seed, classes=classes,
-        class_column=class_column, results=results,
+        class_column=class_column, results=results, after=_named_tables(after),
     )  # fmt: skip
     write(findings, out, as_json)
 
@@ -164,6 +168,14 @@ def audit_images(
     write(findings, out, as_json, sheets=sheets)
     for line in without_labels(findings.settings):
         click.echo(line, err=True)
+
+
+def _named_tables(texts: Sequence[str]) -> dict[str, str] | None:
+    """Tables by their names, or by the names of their files."""
+    named = {name or Path(place).name.partition(".")[0]: place for name, place in map(_named, texts)}
+    if len(named) < len(texts):
+        raise click.UsageError("two values of --after have the same name. Write NAME=TABLE.")
+    return named or None
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -247,6 +247,7 @@ def other(comparison: Comparison) -> Section | None:
         "association",
         "groups",
         "gaps",
+        "amplification",
         "ranking",
         "leakage",
         "harms",

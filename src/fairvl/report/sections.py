@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .amplification_section import amplification
 from .bias_sections import association, before_after, ranking, trends
 from .dedup_sections import deduplication
 from .figures import Section
@@ -30,6 +31,7 @@ MAKERS: tuple[Callable[[Comparison], Section | None], ...] = (
     judge,
     association,
     by_group,
+    amplification,
     ranking,
     leakage,
     harms,

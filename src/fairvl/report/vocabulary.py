@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..findings import Finding
+from .amplification_words import AMPLIFICATION
 from .dedup_words import DEDUP
 from .generation_words import GENERATION
 from .study_words import STUDY
@@ -237,6 +238,9 @@ METRICS |= {
         "The mean zero-shot accuracy over tasks that do not ask for the attribute; without images, the correlation of "
         "all cosines between neutral texts with what they were.",
     ),
+}
+METRICS |= {
+    name: Metric(label, kind, best, "amplification", text) for name, (label, kind, best, text) in AMPLIFICATION.items()
 }
 METRICS |= {name: Metric(label, kind, best, "study", text) for name, (label, kind, best, text) in STUDY.items()}
 METRICS |= {name: Metric(label, kind, best, "images", text) for name, (label, kind, best, text) in GENERATION.items()}

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -14,24 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from ... import __version__
 from ...arrays import FloatArray, check_vectors, unit_rows
-from ...errors import DatasetError, EncoderError, InputError
+from ...errors import EncoderError, InputError
 from ...findings import Findings
-from ...fingerprints import fingerprint
-from ...sources.datasets import Dataset, read_table
-from ...sources.datasets.table import check_unique, require_column
+from ...sources.datasets import Dataset
 from ...sources.encoders import Encoder
 from ...sources.prompts import Bank
 from ...sources.store import EmbeddingStore
-from ...stats.codes import as_text
 from .arms import Arm, Setting
 from .associations import association_findings
-from .classifications import classification_findings, prediction_findings
+from .classifications import classification_findings
 from .harms import harm_findings
 from .leakages import leakage_findings
 from .material import (
-    MAX_GROUPS,
     Images,
     Operator,
     Recode,
@@ -39,16 +31,16 @@ from .material import (
     as_encoder,
     gather_images,
     gather_texts,
-    label_columns,
 )
 from .pairs import gather_pairs
+from .predictions import audit_predictions
 from .rankings import CONVENTIONS, ranking_findings
 from .recalls import RECALL, recall_findings
 from .results import read_results
+from .signing import check_groups, environment, signed, sizes
 from .suite import Suite, load_suite, with_classes
 from .utilities import UTILITY, utility_findings
 
-WHOLE = re.compile(r"([+-]?\d+)\.0+")
 PARTS = (
     association_findings,
     classification_findings,
@@ -67,6 +59,7 @@ def audit(
     recode: Recode | None = None, truth: str = "y_true", prediction: str = "y_pred", id: str | None = None,
     crossings: int = 2, draws: int = 1000, level: float = 0.95, seed: int = 0,
     classes: str | Path | Bank | None = None, class_column: str = "", results: Path | str | None = None,
+    after: Mapping[str, Path | str | Mapping[str, Sequence[Any]]] | None = None,
 ) -> Findings:  # fmt: skip
     """Everything of a suite that applies, as Findings; with operators, before, after and their paired difference.
 
@@ -96,6 +89,9 @@ def audit(
         Bootstrap draws, interval level, and the seed of every random step. Both arms use the same resamples.
     classes, class_column
         One more zero-shot task: a bank (its sets are the classes) and the column that holds them (`with_classes`).
+    after
+        With predictions: the same rows predicted again, one table per repair by its name. Joined by id, one to one, on
+        equal labels; everything is then measured before, after, and as a paired difference.
     results
         Result file of CLIP_benchmark or DataComp, whose utilities join the findings (`read_results`); alone, it is all.
 
@@ -118,6 +114,8 @@ def audit(
     >>> findings.one(metric="accuracy", groups="(all)").value
     0.5
     """
+    if after and predictions is None:
+        raise InputError("audit got after= without predictions=; expected the predictions before, too.")
     elsewhere = None if results is None else read_results(results)
     if elsewhere is not None and encoder is None and predictions is None:
         return elsewhere
@@ -141,7 +139,7 @@ def audit(
     }  # fmt: skip
     if predictions is not None:
         columns = {"y_true": truth, "y_pred": prediction} | ({"id": id} if id else {})
-        found = _audit_predictions(predictions, columns, groups, recode, statistics, choices)
+        found = audit_predictions(predictions, columns, groups, recode, statistics, choices, after)
         return found if elsewhere is None else found + elsewhere
     assert encoder is not None
     model = as_encoder(encoder)
@@ -155,9 +153,9 @@ def audit(
     pairs = gather_pairs(model, images, seed) if compiled.retrieval is not None else None
     captions = pairs.texts if pairs is not None else None
     before = Arm("", texts.vectors, images.vectors if images else None, captions)
-    after = tuple(_repaired(name, repair, texts, images, captions) for name, repair in repairs.items())
+    arms = tuple(_repaired(name, repair, texts, images, captions) for name, repair in repairs.items())
     treated = frozenset(str(_header(repair).get("attribute", "")) for repair in repairs.values()) - {""}
-    setting = Setting(compiled, images, texts, before, after, treated, draws, level, seed, crossings, pairs)
+    setting = Setting(compiled, images, texts, before, arms, treated, draws, level, seed, crossings, pairs)
     rows = [finding for part in PARTS for finding in part(setting)]
     if all(math.isnan(row.value) for row in rows):
         reasons = list(dict.fromkeys(row.note for row in rows))
@@ -166,78 +164,8 @@ def audit(
             "Give dataset=, or another suite."
         )
     settings = _settings(model, images, texts, compiled, repairs, treated, statistics) | {"choices": choices}
-    found = _signed(rows, settings, model.card.name, images.dataset if images else "", compiled)
+    found = signed(rows, settings, model.card.name, images.dataset if images else "", compiled)
     return found if elsewhere is None else found + elsewhere
-
-
-def _audit_predictions(
-    predictions: Path | str | Mapping[str, Sequence[Any]], columns: Mapping[str, str], groups: Sequence[str] | None,
-    recode: Recode | None, statistics: Mapping[str, Any], choices: Mapping[str, Any],
-) -> Findings:  # fmt: skip
-    truth, predicted, id_column = columns["y_true"], columns["y_pred"], columns.get("id", "id")
-    table: dict[str, Any]
-    if isinstance(predictions, Mapping):
-        name, table = "predictions", {k: list(v) for k, v in predictions.items()}
-        for column in columns.values():
-            require_column(table, column, where=name)
-        if len({len(values) for values in table.values()}) > 1:
-            lengths = {column: len(values) for column, values in table.items()}
-            raise DatasetError(f"{name}: columns of different lengths {lengths}; expected one value per row.")
-    elif not isinstance(predictions, (str, Path)):
-        raise InputError(
-            f"predictions are a {type(predictions).__name__}; expected the path of a table, or a mapping of columns "
-            "(of a data frame: frame.to_dict('list'))."
-        )
-    else:
-        name = Path(predictions).name
-        required = tuple(columns.values())
-        table = dict(read_table(predictions, required=required, strings=(id_column, truth, predicted)))
-    if id_column in table:
-        check_unique([str(i) for i in table[id_column]], where=name)
-    labels = [(_label(t), _label(p)) for t, p in zip(table[truth], table[predicted], strict=True)]
-    keep = [row for row, pair in enumerate(labels) if None not in pair]
-    if not keep:
-        raise DatasetError(f"{name}: none of {len(labels)} rows has both {truth!r} and {predicted!r}; expected labels.")
-    table = {column: [values[row] for row in keep] for column, values in table.items()}
-    labelled = {
-        k: v for k, v in table.items() if k not in (id_column, "y_true", predicted) and (not groups or k in groups)
-    }
-    if groups and (lost := [g for g in groups if g not in table]):
-        raise DatasetError(f"{name}: no group columns {lost}; found {sorted(table)}.")
-    found = label_columns(labelled, {}, recode)
-    codes, numbers = found.groups, found.numbers
-    _check_groups(groups, codes, numbers, name)
-    task = "predictions" if truth == "y_true" else truth
-    rows = prediction_findings(
-        [str(labels[row][0]) for row in keep], [str(labels[row][1]) for row in keep], codes, numbers,
-        task=task, crossings=choices["crossings"], **statistics,
-    )  # fmt: skip
-    settings = {
-        "statistics": dict(statistics), "choices": dict(choices), "environment": environment(),
-        "data": {"name": name, "fingerprint": fingerprint({k: list(map(as_text, v)) for k, v in table.items()}),
-                 "rows": len(keep), "columns": dict(columns),
-                 "dropped_without_label": len(labels) - len(keep), "groups": {k: _sizes(c) for k, c in codes.items()},
-                 "numeric": sorted(numbers), "columns_left_out": dict(found.left_out)},
-    }  # fmt: skip
-    return _signed(rows, settings, "", name, None)
-
-
-def _label(value: Any) -> str | None:
-    """A label as text; 1, 1.0, "1" and "1.0" are one label, however a column was typed."""
-    text = as_text(value)
-    whole = WHOLE.fullmatch(text.strip()) if text else None
-    return whole[1] if whole else text
-
-
-def _check_groups(
-    groups: Sequence[str] | None, codes: Mapping[str, Any], numbers: Mapping[str, Any], name: str
-) -> None:
-    """A group column that was asked for by name must not drop out in silence."""
-    if lost := [g for g in groups or () if g not in codes and g not in numbers]:
-        raise DatasetError(
-            f"{name}: no results can be shown by {lost}; expected columns of 2 to {MAX_GROUPS} different labels, or of "
-            f"numbers. Columns that hold groups: {sorted([*codes, *numbers])}."
-        )
 
 
 def _check_operator(name: str, repair: Operator, model: Encoder) -> None:
@@ -272,14 +200,9 @@ def _applied(name: str, repair: Operator, vectors: FloatArray) -> FloatArray:
 
 
 def _only(images: Images, groups: Sequence[str]) -> Images:
-    _check_groups(groups, images.groups, images.numbers, images.dataset)
+    check_groups(groups, images.groups, images.numbers, images.dataset)
     numbers = {k: v for k, v in images.numbers.items() if k in groups}
     return replace(images, sensitive=tuple(g for g in groups if g in images.groups), numbers=numbers)
-
-
-def _sizes(codes: Any) -> dict[str, int]:
-    sizes = {label: int(count) for label, count in zip(codes.labels, codes.counts, strict=True)}
-    return sizes | ({"(missing)": codes.n_missing} if codes.n_missing else {})
 
 
 def _settings(
@@ -304,7 +227,7 @@ def _settings(
     if images is not None:
         settings["data"] = {
             "name": images.dataset, "fingerprint": images.fingerprint, "images": len(images.ids),
-            "groups": {name: _sizes(codes) for name, codes in images.groups.items()},
+            "groups": {name: sizes(codes) for name, codes in images.groups.items()},
             "numeric": sorted(images.numbers),
             "columns_left_out": dict(images.left_out),
             "skipped": {"count": len(images.skipped), "first": [list(s) for s in images.skipped[:50]]},
@@ -328,25 +251,6 @@ def _header(repair: Operator) -> dict[str, Any]:
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def environment() -> dict[str, Any]:
-    """Versions and threads, which may move the last digits."""
-    import scipy
-
-    return {
-        "fairvl": __version__, "python": platform.python_version(), "numpy": np.__version__,
-        "scipy": scipy.__version__, "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-    }  # fmt: skip
-
-
-def _signed(
-    rows: Sequence[Any], settings: Mapping[str, Any], model: str, dataset: str, suite: Suite | None
-) -> Findings:
-    columns: dict[str, Any] = {"model": model, "dataset": dataset, "config_hash": fingerprint(settings)}
-    if suite is not None:
-        columns |= {"suite": suite.id, "suite_version": str(suite.version)}
-    return Findings(rows, settings).with_columns(**columns)
 
 
 def _progress(items: Iterable[Any], total: int | None) -> Iterable[Any]:

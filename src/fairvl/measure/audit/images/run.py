@@ -15,7 +15,7 @@ from ....errors import DatasetError, InputError
 from ....findings import Finding, Findings
 from ....fingerprints import fingerprint
 from ....sources.encoders import Encoder, load_encoder
-from ..run import environment
+from ..signing import environment
 from .groups import expected_of, groups_of, targets_of
 from .judge import Judge, card_of, check_judges, confusions_of, name_of, progress, sure_labels
 from .labelling import image_vectors
