@@ -92,8 +92,9 @@ def directional_amplification(
     >>> round(result.value, 3), round(directional_amplification(a, t, t).value, 3)
     (0.4, 0.0)
     """
-    table = _table(attributes, tasks, predicted, direction)
-    signs = _signs(table.a, table.t) if train is None else _signs(*_train(train, table))
+    table = _table(attributes, tasks, predicted, direction).distinct()
+    deciding = (table.a, table.t, table.counts) if train is None else _train(train, table)
+    signs = _signs(*deciding[:2], deciding[2][None])[0]
     names_a = _names(attribute_names, table.a.shape[1], "a", "attribute_names")
     names_t = _names(task_names, table.t.shape[1], "t", "task_names")
     if minimum_support < 1 or not 0 <= erasure_below <= 1 or n_boot < 0 or not 0 < level < 1:
@@ -101,17 +102,18 @@ def directional_amplification(
             f"minimum_support={minimum_support}, erasure_below={erasure_below}, n_boot={n_boot}, level={level}; "
             "expected a support of 1 or more, shares between 0 and 1, and no negative number of draws."
         )
-    whole = _shares(table, np.ones((1, table.n)), np.ones((1, table.seeds)))
+    whole = _shares(table, table.counts[None], np.ones((1, table.seeds)))
     supported = whole.support[0] >= max(minimum_support, TIED)
     rng = np.random.default_rng(seed)
     replicates = _replicates(table, signs, supported, n_boot, rng)
     observed = _summary(whole, signs, supported)[0]
     low, high = _ends(replicates, observed, level, table.n, n_boot)
-    stable = _stability(table, train, signs, n_boot, rng)
+    stable = _stability(deciding, signs, n_boot, rng)
     pairs = _pairs(table, whole, (signs, stable), supported, (observed, low, high), (names_a, names_t))
     truth = table.t if table.forward else table.a
-    covered = float(np.minimum(table.p.sum(axis=2), 1.0).mean())
-    covered_given = float(np.minimum(truth.sum(axis=1), 1.0).mean())
+    share = table.counts / table.n
+    covered = float((np.minimum(table.p.sum(axis=2), 1.0) @ share).mean())
+    covered_given = float(np.minimum(truth.sum(axis=1), 1.0) @ share)
     erased = covered < erasure_below * covered_given
 
     def estimate(i: int, note: str = "") -> Estimate:
@@ -130,7 +132,7 @@ def directional_amplification(
         pairs=pairs,
         coverage=covered,
         coverage_given=covered_given,
-        rate_shift=np.asarray(table.p.mean(axis=(0, 1)) - truth.mean(axis=0)),
+        rate_shift=np.asarray(share @ table.p.mean(axis=0) - share @ truth),
         erasure=erased,
         n=table.n,
         n_pairs=int(supported.sum()),
@@ -146,16 +148,22 @@ def directional_amplification(
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """Checked rows: attributes ``[n, A]``, tasks ``[n, T]``, predictions ``[s, n, A or T]``."""
+    """Checked rows: attributes ``[k, A]``, tasks ``[k, T]``, predictions ``[s, k, A or T]``, how often each occurs."""
 
     a: Floats
     t: Floats
     p: Floats
     forward: bool  # a->t
+    counts: Floats
 
     @property
     def n(self) -> int:
-        return len(self.a)
+        return int(self.counts.sum())
+
+    def distinct(self) -> _Table:
+        """The same table with equal rows of 0 and 1 as one: resampling then costs what their different kinds cost."""
+        (a, t, *runs), counts = _distinct(self.a, self.t, *self.p)
+        return _Table(a, t, np.stack(runs), self.forward, counts)
 
     @property
     def seeds(self) -> int:
@@ -190,7 +198,27 @@ def _table(attributes: ArrayLike, tasks: ArrayLike, predicted: ArrayLike, direct
             f"attributes {a.shape}, tasks {t.shape}, predicted {np.shape(predicted)}; expected [n, A], [n, T] and, for "
             f"{direction!r}, predicted {side} of shape [n, {width}] or [seeds, n, {width}]."
         )
-    return _Table(a, t, _in_unit(p, "predicted"), direction == "a->t")
+    return _Table(a, t, _in_unit(p, "predicted"), direction == "a->t", np.ones(len(a)))
+
+
+def _distinct(*columns: Floats) -> tuple[list[Floats], Floats]:
+    """The different rows of arrays ``[n, k]`` of 0 and 1 and their counts; arrays of probabilities stay as they are."""
+    n = len(columns[0])
+    whole = np.concatenate(columns, axis=1)
+    if not np.isin(whole, (0.0, 1.0)).all():
+        return list(columns), np.ones(n)
+    _, first, counts = np.unique(np.packbits(whole.astype(bool), axis=1), axis=0, return_index=True, return_counts=True)
+    if 2 * len(first) > n:
+        return list(columns), np.ones(n)
+    return [column[first] for column in columns], counts.astype(np.float64)
+
+
+def _draw(counts: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    """Weights ``[draws, k]`` of rows that occur `counts` times, drawn with replacement as often as there are rows."""
+    n = int(counts.sum())
+    if n == len(counts):
+        return draw_counts(n, draws, rng)
+    return rng.multinomial(n, counts / n, size=draws).astype(np.float64)
 
 
 def _columns(array: ArrayLike, name: str) -> Floats:
@@ -210,7 +238,7 @@ def _in_unit(values: Floats, name: str) -> Floats:
     return values
 
 
-def _train(train: Any, table: _Table) -> tuple[Floats, Floats]:
+def _train(train: Any, table: _Table) -> tuple[Floats, Floats, Floats]:
     if not isinstance(train, (tuple, list)) or len(train) != 2:
         raise InputError("train: expected a pair (attributes, tasks).")
     a, t = _columns(train[0], "train attributes"), _columns(train[1], "train tasks")
@@ -219,7 +247,8 @@ def _train(train: Any, table: _Table) -> tuple[Floats, Floats]:
             f"train: attributes {a.shape} and tasks {t.shape}; expected [m, {table.a.shape[1]}] and "
             f"[m, {table.t.shape[1]}], the columns of the test labels."
         )
-    return a, t
+    (a, t), counts = _distinct(a, t)
+    return a, t, counts
 
 
 def _names(given: Sequence[str] | None, size: int, letter: str, name: str) -> tuple[str, ...]:
@@ -229,18 +258,16 @@ def _names(given: Sequence[str] | None, size: int, letter: str, name: str) -> tu
     return names
 
 
-def _signs(a: Floats, t: Floats, weights: Floats | None = None) -> Any:
-    """Sign of P(a, t) - P(a) P(t): ``int64 [A, T]``, or ``[b, A, T]`` under weights ``[b, n]``."""
+def _signs(a: Floats, t: Floats, w: Floats) -> Any:
+    """Sign of P(a, t) - P(a) P(t) under weights ``[b, n]``: ``int64 [b, A, T]``."""
     either = (a.any(axis=1) | t.any(axis=1)).astype(np.float64)
-    w = np.ones((1, len(a))) if weights is None else weights
     rows = (w @ either)[:, None, None]
     joint = _joint(w, a, t)
     product = (w @ a)[:, :, None] * (w @ t)[:, None, :]
     difference = rows * joint - product
     # exact for counts below 2**26 rows; probabilities round
     difference[np.abs(difference) <= TIED * np.maximum(rows * joint, product)] = 0.0
-    signs = np.sign(difference).astype(np.int64)
-    return signs[0] if weights is None else signs
+    return np.sign(difference).astype(np.int64)
 
 
 def _joint(weights: Floats, left: Floats, right: Floats) -> Floats:
@@ -300,9 +327,9 @@ def _nanmean(values: Floats) -> Floats:
 
 def _replicates(table: _Table, signs: Any, supported: Mask, draws: int, rng: np.random.Generator) -> Floats:
     parts = []
-    size = table.n * (table.a.shape[1] + (0 if table.forward else table.seeds * table.a.shape[1]) + 1)
+    size = len(table.a) * (table.a.shape[1] + (0 if table.forward else table.seeds * table.a.shape[1]) + 1)
     for block in draw_blocks(draws, size):
-        weights = draw_counts(table.n, block, rng)
+        weights = _draw(table.counts, block, rng)
         seeds = draw_counts(table.seeds, block, rng) if table.seeds > 1 else np.ones((block, 1))
         parts.append(_summary(_shares(table, weights, seeds), signs, supported))
     return np.concatenate(parts) if parts else np.zeros((0, 0))
@@ -316,13 +343,13 @@ def _ends(replicates: Floats, observed: Floats, level: float, n: int, draws: int
     return low, high
 
 
-def _stability(table: _Table, train: Any, signs: Any, draws: int, rng: np.random.Generator) -> Floats:
-    a, t = (table.a, table.t) if train is None else _train(train, table)
+def _stability(deciding: tuple[Floats, Floats, Floats], signs: Any, draws: int, rng: np.random.Generator) -> Floats:
+    a, t, counts = deciding
     if not draws:
         return np.full(signs.shape, np.nan)
     same = np.zeros(signs.shape)
     for block in draw_blocks(draws, len(a) * (a.shape[1] + 1)):
-        same += (_signs(a, t, draw_counts(len(a), block, rng)) == signs).sum(axis=0)
+        same += (_signs(a, t, _draw(counts, block, rng)) == signs).sum(axis=0)
     return np.where(signs == 0, 0.0, same / draws)
 
 
@@ -335,13 +362,14 @@ def _pair_p(table: _Table, supported: Mask) -> Floats:
     for i, j in zip(*np.nonzero(supported), strict=True):
         weight = table.a[:, i] if table.forward else table.t[:, j]
         difference = guess[:, j] - table.t[:, j] if table.forward else guess[:, i] - table.a[:, i]
-        p[i, j] = _paired_p(difference[weight > 0], weight[weight > 0], exact=table.binary)
+        kept = weight > 0
+        p[i, j] = _paired_p(difference[kept], weight[kept], table.counts[kept], exact=table.binary)
     return p
 
 
-def _paired_p(difference: Floats, weight: Floats, *, exact: bool) -> float:
+def _paired_p(difference: Floats, weight: Floats, counts: Floats, *, exact: bool) -> float:
     if exact:
-        up, down = int((difference > 0).sum()), int((difference < 0).sum())
+        up, down = int(counts[difference > 0].sum()), int(counts[difference < 0].sum())
         return min(1.0, 2.0 * float(bdtr(min(up, down), up + down, 0.5))) if up + down else 1.0
     values = difference * weight
     if len(values) < 2:
