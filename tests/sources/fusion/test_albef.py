@@ -28,6 +28,7 @@ def random_state(shape=TINY, seed=0):
             scale = "LayerNorm.weight" in name or (".norm" in name and name.endswith("weight"))
             state[name] = float(scale) + 0.3 * torch.randn(size, generator=generator)
     state["text_encoder.cls.predictions.decoder.bias"] = state["text_encoder.cls.predictions.bias"]
+    state["text_encoder.cls.predictions.decoder.weight"] = state["text_encoder.bert.embeddings.word_embeddings.weight"]
     return state
 
 
@@ -186,6 +187,8 @@ def test_a_state_of_another_model_is_refused():
     state = random_state()
     with pytest.raises(FusionError, match="missing"):
         from_published({k: v for k, v in state.items() if k != "itm_head.bias"}, TINY)
+    with pytest.raises(FusionError, match="one parameter"):
+        from_published({**state, "text_encoder.cls.predictions.decoder.weight": torch.zeros(60, 32)}, TINY)
     with pytest.raises(FusionError, match="not of its"):
         from_published({**state, "text_decoder.x": torch.zeros(1)}, TINY)
     with pytest.raises(FusionError, match="shape"):

@@ -98,6 +98,8 @@ def _module() -> Any:  # the class needs torch, which is imported only when a mo
             self.fusion = BlipTextModel(fusion, add_pooling_layer=False)
             self.fusion.embeddings = nn.Identity()  # it starts from the states of `text`
             self.words = BlipTextOnlyMLMHead(text)
+            self.words.predictions.decoder.weight = self.text.embeddings.word_embeddings.weight
+            self.words.predictions.bias = self.words.predictions.decoder.bias
             self.vision_proj = nn.Linear(shape.width, shape.projection)
             self.text_proj = nn.Linear(shape.width, shape.projection)
             self.itm_head = nn.Linear(shape.width, 2)
@@ -268,6 +270,10 @@ def from_published(state: Mapping[str, Any], shape: AlbefShape | None = None) ->
             f"ALBEF state: {name} has shape {tuple(state[name].shape)}, expected {known[name]} for {s}. Pass the "
             "AlbefShape of this checkpoint (image size, vocabulary, layers)."
         )
+    if not bool((state[_WORDS] == state[_DECODER]).all()):
+        raise FusionError(
+            f"ALBEF state: {_DECODER} differs from {_WORDS}; in the published definition they are one parameter."
+        )
     return {
         ours: state[name] if name != _POSITIONS else state[name] + state[_TOKEN_TYPES][:1]
         for name in known.keys() - spare - {_TOKEN_TYPES, _DECODER_BIAS}
@@ -277,6 +283,8 @@ def from_published(state: Mapping[str, Any], shape: AlbefShape | None = None) ->
 
 _POSITIONS = "text_encoder.bert.embeddings.position_embeddings.weight"
 _TOKEN_TYPES = "text_encoder.bert.embeddings.token_type_embeddings.weight"  # noqa: S105
+_WORDS = "text_encoder.bert.embeddings.word_embeddings.weight"
+_DECODER = "text_encoder.cls.predictions.decoder.weight"
 _DECODER_BIAS = "text_encoder.cls.predictions.decoder.bias"  # the same parameter as cls.predictions.bias
 
 

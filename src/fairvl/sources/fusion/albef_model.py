@@ -154,6 +154,9 @@ def _filled(state: Mapping[str, Any], shape: AlbefShape, target: str) -> Any:
             "weights are not those of its shape; save the model again."
         )
     module.load_state_dict(state)
+    shared = ("words.predictions.decoder.weight", "text.embeddings.word_embeddings.weight")
+    if not bool((state[shared[0]] == state[shared[1]]).all()):
+        raise FusionError(f"albef:{target}: {shared[0]} differs from {shared[1]}, which is the same parameter.")
     return module
 
 

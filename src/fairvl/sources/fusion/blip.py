@@ -11,13 +11,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+
 from ...errors import FusionError
 from ..encoders.images import PixelTransform
 from .folder import write_folder
 from .heads import answer_head
 from .loading import load_config, load_module, load_settings, load_words, open_source
-from .pixels import CLIP_MEAN, CLIP_STD, from_settings, processor_settings, squash, to_pixels
-from .seam import FusionModel
+from .pixels import CLIP_MEAN, CLIP_STD, check_images, from_settings, processor_settings, squash, to_pixels
+from .scoring import check_list, paired
+from .seam import FusionModel, Scores
 from .words import Words, build_words
 
 PARTS = ("encoder", "itc", "itm", "decoder")  # and "reader": a decoder that reads the question's states; "head"
@@ -133,6 +136,14 @@ class BlipFusion(FusionModel):
             raise self._lacks("head")
         return self.module.answer_head(self.fuse(inputs, ids, mask, seen=seen)[:, 0])
 
+    def _capabilities(self) -> frozenset[str]:
+        return super()._capabilities() | ({"answer"} if "reader" in self.parts else set())
+
+    def answer_scores(self, images: Sequence[Any], questions: Sequence[str], answers: Sequence[str]) -> Scores:
+        if "reader" not in self.parts or "head" in self.parts:
+            return super().answer_scores(images, questions, answers)
+        return _read_and_write(self, images, questions, answers)
+
     def _new_head(self, module: Any, answers: int) -> None:
         module.answer_head = answer_head(module.config.text_config.hidden_size, answers)
         module.parts = (*(part for part in module.parts if part != "head"), "head")
@@ -149,6 +160,37 @@ def _all(states: Any) -> Any:
     import torch
 
     return torch.ones(states.shape[:-1], dtype=torch.long, device=states.device)
+
+
+def _read_and_write(
+    model: BlipFusion, images: Sequence[Any], questions: Sequence[str], answers: Sequence[str]
+) -> Scores:
+    """Log-probability of each answer, its end included, by a decoder that reads the states of the question."""
+    import torch
+
+    listed, wanted = paired(check_images(images), questions, "questions"), check_list(answers, "answers")
+    for answer in wanted:
+        model.words.pieces(answer)
+    out = np.zeros((len(listed), len(wanted)), np.float32)
+    with model.inference():
+        ids, mask = model.tokenize(wanted)
+        ids[:, 0] = model.module.config.text_config.bos_token_id
+        asked, real = model.tokenize(listed)
+        lengths = real.sum(1)
+        # One length at a time: transformers' decoder attends to padded states too, whatever its mask says.
+        for length in lengths.unique().tolist():
+            same = (lengths == length).nonzero()[:, 0].cpu()
+            for part in same.split(max(1, model.batch_size // len(wanted))):
+                ask, own = asked[part, :length], real[part, :length]
+                read = model.fuse(model.inputs([images[place] for place in part.tolist()]), ask, own)
+                logits = model.module.text_decoder(
+                    input_ids=ids.repeat(len(part), 1), attention_mask=mask.repeat(len(part), 1),
+                    encoder_hidden_states=read.repeat_interleave(len(wanted), 0), is_decoder=True, use_cache=False,
+                ).logits  # fmt: skip
+                chances = torch.log_softmax(logits[:, :-1].float(), -1).unflatten(0, (len(part), len(wanted)))
+                each = chances.gather(-1, ids[None, :, 1:, None].expand(len(part), -1, -1, 1))[..., 0]
+                out[part.numpy()] = (each * mask[None, :, 1:]).sum(-1).cpu().numpy()
+    return out
 
 
 def build_blip(

@@ -9,11 +9,10 @@ from typing import Any, final
 import numpy as np
 
 from ...errors import FusionError
-from ..encoders.images import to_rgb
 from ..encoders.seam import need
 from .folder import quiet, write_folder
 from .loading import explained, load_config, load_module, open_source
-from .pixels import check_images
+from .pixels import check_images, pictures
 from .scoring import check_list, paired
 from .seam import FusionModel, Scores
 from .words import Words
@@ -100,7 +99,7 @@ class GenerativeFusion(FusionModel):
             self.family,
             self.card.name,
             "input",
-            lambda: self.processor(text=[prompt], images=[to_rgb(image)], return_tensors="pt").to(self.device),
+            lambda: self.processor(text=[prompt], images=pictures([image]), return_tensors="pt").to(self.device),
         )
 
     def _ends(self) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import FusionError
+from ...errors import EncoderError, FusionError
 from ..encoders.images import PixelTransform, to_rgb
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -33,9 +33,20 @@ def check_images(images: Any) -> Any:
     return images
 
 
+def pictures(images: Any) -> list[Image.Image]:
+    """`images` in RGB; the one that is no image is named."""
+    found = []
+    for place, image in enumerate(check_images(images)):
+        try:
+            found.append(to_rgb(image))
+        except EncoderError as error:
+            raise FusionError(f"images: item {place}: {error}") from None
+    return found
+
+
 def to_pixels(transform: PixelTransform, images: Sequence[Any], device: Any) -> Any:
     """Normalised float32 tensor ``[n, 3, h, w]``."""
-    arrays = [transform(image) for image in check_images(images)]
+    arrays = [transform(image) for image in pictures(images)]
     batch = np.stack(arrays) if arrays else np.zeros((0, *transform.crop, 3), np.uint8)
     return transform.to_input(batch, device)
 
@@ -73,7 +84,7 @@ class ShortestEdge:
         """Normalised float32 ``[n, 3, h, w]``, zero where padded, and the sizes int64 ``[n, 2]`` of the images."""
         import torch
 
-        arrays = [self(image) for image in check_images(images)]
+        arrays = [self(image) for image in pictures(images)]
         sizes = np.array([array.shape[:2] for array in arrays], dtype=np.int64).reshape(-1, 2)
         high, wide = sizes.max(axis=0) if len(sizes) else (self.edge, self.edge)
         pixels = np.zeros((len(arrays), 3, high, wide), np.float32)

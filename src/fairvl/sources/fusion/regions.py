@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import FusionError
-from ..encoders.images import to_rgb
-from .pixels import check_images
+from .pixels import pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +78,12 @@ class PatchRegions:
         top, left = (place.ravel() for place in np.meshgrid(edges[:-1], edges[:-1], indexing="ij"))
         boxes = np.stack([left, top, left + edges[1], top + edges[1]], axis=1)
         found = []
-        for image in check_images(images):
-            picture = to_rgb(image)
+        for picture in pictures(images):
             if picture.size != (self.image_size, self.image_size):
-                picture = picture.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
-            pixels = np.asarray(picture, dtype=np.float32) / 127.5 - 1
+                resized = picture.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
+            else:
+                resized = picture
+            pixels = np.asarray(resized, dtype=np.float32) / 127.5 - 1
             cut = pixels[: side * self.grid, : side * self.grid].reshape(self.grid, side, self.grid, side, 3)
             rows = cut.transpose(0, 2, 1, 3, 4).reshape(self.grid**2, values)
             found.append(RegionFeatures(rows if linear is None else rows @ linear, boxes))

@@ -102,7 +102,8 @@ def fill(model: FusionModel, images: Sequence[Any], texts: Sequence[str], candid
     for word in words:
         model.words.pieces(word)
     _check_room(model, [text.split(MASK)[0] + word for text in listed for word in words])
-    return _decode(model, images, [[text.replace(MASK, word) for word in words] for text in listed], [1] * len(listed))
+    whole = [[text.replace(MASK, word) for word in words] for text in listed]
+    return _decode(model, images, whole, [1] * len(listed), len(words))
 
 
 def _fill_masks(model: FusionModel, images: Sequence[Any], texts: list[str], candidates: list[str]) -> Scores:
@@ -110,20 +111,15 @@ def _fill_masks(model: FusionModel, images: Sequence[Any], texts: list[str], can
 
     pieces = [model.words.pieces(word) for word in candidates]
     lengths = sorted({len(ids) for ids in pieces})
+    _check_room(model, [text.split(MASK)[0] + " ".join([MASK] * lengths[-1]) for text in texts])
     out = np.zeros((len(texts), len(candidates)), np.float32)
     with model.inference():
         for rows in blocks(len(texts), model.batch_size):
             seen = model.see(model.inputs(images[rows]))
             for length in lengths:
                 ids, mask = model.tokenize([text.replace(MASK, " ".join([MASK] * length)) for text in texts[rows]])
-                masked = ids == model.words.mask_id
-                if cut := (masked.sum(1) != length).nonzero().flatten().tolist():
-                    raise FusionError(
-                        f"texts: item {rows.start + cut[0]} is cut at {model.words.max_length} tokens before its "
-                        f"{MASK}. Shorten it, or load the model with a larger max_length."
-                    )
-                states = model.fuse(None, ids, mask, seen=seen)
-                logits = torch.log_softmax(model.word_logits(states[masked]).float(), -1)
+                states = model.fuse(None, ids, mask, seen=seen)[ids == model.words.mask_id]
+                logits = torch.log_softmax(model.word_logits(states).float(), -1)
                 logits = logits.reshape(len(ids), length, -1)
                 for column, wanted in enumerate(pieces):
                     if len(wanted) == length:
@@ -147,7 +143,7 @@ def answer_scores(
         texts = [[f"{question} {answer}" for answer in wanted] for question in listed]
         _check_room(model, [text for row in texts for text in row])
         starts = [len(ids) - 1 for ids in model.words.uncut(listed)]  # the end mark is not part of the question
-        return _decode(model, images, texts, starts)
+        return _decode(model, images, texts, starts, len(wanted))
     return _fill_masks(model, images, [f"{question} {MASK}" for question in listed], wanted)
 
 
@@ -170,14 +166,15 @@ def _head_scores(model: FusionModel, images: Sequence[Any], questions: list[str]
     return out
 
 
-def _decode(model: FusionModel, images: Sequence[Any], texts: list[list[str]], starts: list[int]) -> Scores:
+def _decode(
+    model: FusionModel, images: Sequence[Any], texts: list[list[str]], starts: list[int], columns: int
+) -> Scores:
     """Summed log-probability of the tokens from ``starts[i]`` on, the end included, of every text of image i."""
     import torch
 
-    columns = len(texts[0]) if texts else 0
     out = np.zeros((len(texts), columns), np.float32)
     with model.inference():
-        for rows in blocks(len(texts), max(1, model.batch_size // max(1, columns))):
+        for rows in blocks(len(texts), max(1, model.batch_size // columns)):
             seen = model.see(model.inputs(images[rows]))
             ids, mask = model.tokenize([text for row in texts[rows] for text in row])
             scores = np.zeros(len(ids), np.float32)
