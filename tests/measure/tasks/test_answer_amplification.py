@@ -85,3 +85,25 @@ def test_rows_that_do_not_belong_together_are_refused():
         answer_amplification(["female", "male"], ["tennis", "horse"], ["tennis"], ANSWERS)
     with pytest.raises(InputError, match="widen"):
         answer_amplification(["unknown"], ["tennis"], ["tennis"], ANSWERS)
+
+
+def test_resampling_kinds_of_rows_is_resampling_rows(rng):
+    a, t, p = (rng.integers(0, 2, (400, 1)) for _ in range(3))
+    p = np.where(rng.random((400, 1)) < 0.5, a, p)
+    found = directional_amplification(a, t, p, n_boot=4000)
+    values = []
+    for _ in range(4000):
+        rows = rng.integers(400, size=400)
+        b, u, q = a[rows, 0] == 1, t[rows, 0], p[rows, 0]
+        values.append(found.pairs.sign[0, 0] * (q[b].mean() - u[b].mean()))
+    expected = np.quantile(values, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.012)
+    assert found.n == 400
+    assert found.pairs.support[0, 0] == a.sum()
+
+
+def test_how_sure_a_sign_is_does_not_depend_on_the_predictions(rng):
+    a, t = rng.integers(0, 2, (2, 300, 1))
+    guesses = rng.integers(0, 2, (2, 300, 1))
+    one, two = (directional_amplification(a, t, guess, n_boot=200).pairs.stable for guess in guesses)
+    assert np.array_equal(one, two)

@@ -92,8 +92,9 @@ def directional_amplification(
     >>> round(result.value, 3), round(directional_amplification(a, t, t).value, 3)
     (0.4, 0.0)
     """
-    table = _table(attributes, tasks, predicted, direction).distinct()
-    deciding = (table.a, table.t, table.counts) if train is None else _train(train, table)
+    table = _table(attributes, tasks, predicted, direction)
+    deciding = _train((table.a, table.t) if train is None else train, table)
+    table = table.distinct()
     signs = _signs(*deciding[:2], deciding[2][None])[0]
     names_a = _names(attribute_names, table.a.shape[1], "a", "attribute_names")
     names_t = _names(task_names, table.t.shape[1], "t", "task_names")
@@ -108,12 +109,11 @@ def directional_amplification(
     replicates = _replicates(table, signs, supported, n_boot, rng)
     observed = _summary(whole, signs, supported)[0]
     low, high = _ends(replicates, observed, level, table.n, n_boot)
-    stable = _stability(deciding, signs, n_boot, rng)
+    stable = _stability(deciding, signs, n_boot, np.random.default_rng((seed, 1)))  # the same for any predictions
     pairs = _pairs(table, whole, (signs, stable), supported, (observed, low, high), (names_a, names_t))
     truth = table.t if table.forward else table.a
-    share = table.counts / table.n
-    covered = float((np.minimum(table.p.sum(axis=2), 1.0) @ share).mean())
-    covered_given = float(np.minimum(truth.sum(axis=1), 1.0) @ share)
+    covered = float((np.minimum(table.p.sum(axis=2), 1.0) @ table.counts).mean() / table.n)
+    covered_given = float(np.minimum(truth.sum(axis=1), 1.0) @ table.counts / table.n)
     erased = covered < erasure_below * covered_given
 
     def estimate(i: int, note: str = "") -> Estimate:
@@ -132,7 +132,7 @@ def directional_amplification(
         pairs=pairs,
         coverage=covered,
         coverage_given=covered_given,
-        rate_shift=np.asarray(share @ table.p.mean(axis=0) - share @ truth),
+        rate_shift=np.asarray(table.counts @ (table.p.mean(axis=0) - truth) / table.n),
         erasure=erased,
         n=table.n,
         n_pairs=int(supported.sum()),
