@@ -19,20 +19,25 @@ from .rows import Ints, Rows, dots
 Filter: TypeAlias = Literal["auto", "off"] | int
 Found: TypeAlias = tuple[Ints, Ints, NDArray[np.float32]]
 
-BLOCK = 512
+BLOCK = 1024
 _LONG = 256
 _WIDTH = 4  # a tile is `block` rows against this many blocks
+_SQUARES = 4  # on the diagonal a block is cut in so many squares, because half of each is computed in vain
 
 
 def tiles(n_rows: int, n_columns: int, block: int, *, triangle: bool) -> Iterator[tuple[slice, slice]]:
     """Tiles that cover all pairs, or with `triangle` at least the pairs whose second row comes later.
 
-    With `triangle` the first tile of every block of rows is square, on the diagonal.
+    With `triangle` the tiles on the diagonal are square, and the only ones whose rows and columns are the same.
     """
     for rows in blocks(n_rows, block):
         start = 0
         if triangle:
-            yield rows, rows
+            for square in blocks(rows.stop - rows.start, max(block // _SQUARES, 1)):
+                mine = slice(rows.start + square.start, rows.start + square.stop)
+                yield mine, mine
+                if mine.stop < rows.stop:
+                    yield mine, slice(mine.stop, rows.stop)
             start = rows.stop
         for columns in blocks(n_columns - start, block * _WIDTH):
             yield rows, slice(start + columns.start, start + columns.stop)
