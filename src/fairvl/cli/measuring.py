@@ -52,6 +52,7 @@ def embed(
 @click.option(
     "--after", multiple=True, metavar="[NAME=]TABLE", help="The same rows predicted after a repair, by id. Repeatable."
 )
+@click.option("--train", type=FILE, help="Labels and groups of the training rows; they decide the signs.")
 @click.option("--truth", default="y_true", show_default=True, help="Column of the labels in --predictions.")
 @click.option("--prediction", default="y_pred", show_default=True, help="Column of the predictions.")
 @click.option("--id", "id_column", help="Column of ids, checked to be unique.  [default: id, if there is one]")
@@ -75,8 +76,8 @@ def embed(
 @with_uncertainty
 @with_json
 def audit(
-    encoder: str | None, dataset: str | None, predictions: Path | None, after: Sequence[str], truth: str,
-    prediction: str, id_column: str | None, groups: str | None, suite: str, operators: Sequence[Path],
+    encoder: str | None, dataset: str | None, predictions: Path | None, after: Sequence[str], train: Path | None,
+    truth: str, prediction: str, id_column: str | None, groups: str | None, suite: str, operators: Sequence[Path],
     recode: Sequence[str], crossings: int, classes: str | None, class_column: str, results: Path | None, out: Path,
     draws: int, level: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
@@ -94,7 +95,7 @@ def audit(
         encoder, dataset=dataset, predictions=predictions, suite=suite, operator=repairs or None,
         groups=groups.split(",") if groups else None, recode=_recodes(recode), truth=truth, prediction=prediction,
         id=id_column, crossings=crossings, draws=draws, level=level, seed=seed, classes=classes,
-        class_column=class_column, results=results, after=_named_tables(after),
+        class_column=class_column, results=results, after=_named_tables(after), train=train,
     )  # fmt: skip
     write(findings, out, as_json)
 

@@ -130,6 +130,30 @@ def test_groups_too_small_for_a_share_are_left_out_and_said_to_be():
     assert len(found.where(metric="amplification_pair")) == 2
 
 
+def test_training_labels_decide_the_signs():
+    data = table()
+    turned = {"y_true": ["golf"] * 60 + ["tennis"] * 60, "group": ["female"] * 60 + ["male"] * 60}
+    own, other = (audit(predictions=data, train=t, draws=50).one(metric="amplification") for t in (None, turned))
+    assert other.value == pytest.approx(-own.value)
+    assert "signs from 120 training rows" in other.note
+    assert "sign of" not in other.note  # all of them are sure there
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ({"group": ["female"]}, "no column 'y_true'"),
+        ({"y_true": ["golf"]}, "none of the group columns"),
+        ({"y_true": ["golf"], "group": ["F"]}, "no row of 'group' is one of"),
+    ],
+)
+def test_training_labels_that_do_not_fit_are_refused(train, said):
+    with pytest.raises(DatasetError, match=said):
+        audit(predictions=table(), train=train)
+    with pytest.raises(InputError, match="train= without predictions"):
+        audit("fake", train=train)
+
+
 def test_the_command_prints_before_and_after(tmp_path):
     from click.testing import CliRunner
 

@@ -7,9 +7,9 @@ predicted column and a task as the group column this is T->A: the deltas are the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,13 +24,17 @@ MOST_CLASSES = 100
 MOST_PAIRS = 60
 
 VALUES = ("amplification", "amplification_beyond_rates")
+Training: TypeAlias = Mapping[str, tuple[Sequence[str | None], Sequence[str | None]]]
 
 
 def amplification_findings(
     truth: Any, before: Any, after: Mapping[str, Any], groups: Mapping[str, GroupCodes], *, task: str, draws: int,
-    level: float, seed: int,
+    level: float, seed: int, train: Training | None = None,
 ) -> list[Finding]:  # fmt: skip
-    """Amplification for each attribute with two groups, before, after and their paired difference."""
+    """Amplification for each attribute with two groups, before, after and their paired difference.
+
+    `train` holds, per attribute, the groups and the labels of training rows, which then decide the signs.
+    """
     labels, counts = np.unique(np.asarray(truth), return_counts=True)
     order = sorted(range(len(labels)), key=lambda i: (-counts[i], labels[i]))
     classes = [str(labels[i]) for i in sorted(order[:MOST_CLASSES])]
@@ -47,20 +51,23 @@ def amplification_findings(
             "minimum_support": SUPPORT, "attribute_names": codes.labels, "task_names": classes, "n_boot": draws,
             "level": level, "seed": seed,
         }  # fmt: skip
+        known = (train or {}).get(attribute)
+        if known is not None:
+            options["train"] = (one_hot(known[0], columns=codes.labels)[0], one_hot(known[1], columns=classes)[0])
         own = {name: directional_amplification(people, tasks, p, **options) for name, p in said.items()}
         changes = {name: amplification_change(people, tasks, said[""], said[name], **options) for name in after}
         cut = f"the {len(classes)} most frequent of {len(labels)} classes" if len(labels) > len(classes) else ""
-        found += _attribute_findings(own, changes, attribute, task, cut, seed)
+        signs = "signs from these labels" if known is None else f"signs from {len(known[0])} training rows"
+        found += _attribute_findings(own, changes, attribute, task, [cut, signs], seed)
     return found
 
 
 def _attribute_findings(
-    own: Mapping[str, Amplification], changes: Mapping[str, Amplification], attribute: str, task: str, cut: str,
-    seed: int,
+    own: Mapping[str, Amplification], changes: Mapping[str, Amplification], attribute: str, task: str,
+    about: list[str], seed: int,
 ) -> list[Finding]:  # fmt: skip
     pair, columns = f"{task}/{attribute}", {"attribute": attribute, "seed": seed}
     first = own[""]
-    about = [cut, "signs from these labels"]
     if first.n_unsupported:
         about.append(f"{first.n_unsupported} pairs of groups with fewer than {SUPPORT} rows left out")
     if unstable := int((first.pairs.unstable & first.pairs.supported).sum()):

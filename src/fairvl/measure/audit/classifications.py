@@ -16,7 +16,7 @@ from ..groups import GroupSummary, compare_summary, group_summary
 from ..reweighted import adjusted_accuracy, adjusted_change
 from ..trends import compare_trends, trend
 from ..zeroshot import classify, prototypes
-from .amplifications import amplification_findings
+from .amplifications import Training, amplification_findings
 from .arms import Arm, Setting, crossed, rows
 from .suite import Classification
 
@@ -199,11 +199,15 @@ def trend_findings(
 def prediction_findings(
     truth: Sequence[str], predicted: Sequence[str], groups: Mapping[str, GroupCodes], numbers: Mapping[str, Any], *,
     task: str, draws: int, level: float, seed: int, crossings: int, after: Mapping[str, Sequence[str]] | None = None,
+    train: Training | None = None,
 ) -> list[Finding]:  # fmt: skip
-    """Findings of stored labels and predictions; `after` holds the same rows predicted after each repair."""
+    """Findings of stored labels and predictions; `after` holds the same rows predicted after each repair.
+
+    `train` decides the signs of amplification (`amplification_findings`).
+    """
     y_true, y_pred = np.array(truth), np.array(predicted)
     arms = {name: np.array(values) for name, values in (after or {}).items()}
     options: dict[str, Any] = {"task": task, "draws": draws, "level": level, "seed": seed}
     found = label_findings(y_true, y_pred, arms, groups, role="utility", crossings=crossings, **options)
     found += trend_findings(y_true, y_pred, arms, numbers, **options)
-    return found + amplification_findings(y_true, y_pred, arms, groups, **options)
+    return found + amplification_findings(y_true, y_pred, arms, groups, train=train, **options)

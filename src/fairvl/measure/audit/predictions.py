@@ -13,7 +13,7 @@ from ...findings import Findings
 from ...fingerprints import fingerprint
 from ...sources.datasets import read_table
 from ...sources.datasets.table import check_unique, require_column
-from ...stats.codes import as_text
+from ...stats.codes import GroupCodes, as_text
 from ..tasks import join_rows
 from .classifications import prediction_findings
 from .material import Recode, label_columns
@@ -37,8 +37,12 @@ class _Read:
 def audit_predictions(
     predictions: TableSource, columns: Mapping[str, str], groups: Sequence[str] | None, recode: Recode | None,
     statistics: Mapping[str, Any], choices: Mapping[str, Any], after: Mapping[str, TableSource] | None = None,
+    train: TableSource | None = None,
 ) -> Findings:  # fmt: skip
-    """Findings of one table of predictions; with `after`, of each of these too and of their paired differences."""
+    """Findings of one table of predictions; with `after`, of each of these too and of their paired differences.
+
+    `train` has the labels and groups of training rows, which decide the signs of amplification.
+    """
     truth, predicted, id_column = columns["y_true"], columns["y_pred"], columns.get("id", "id")
     read = _read(predictions, columns, "predictions")
     name, table = read.name, read.columns
@@ -62,11 +66,12 @@ def audit_predictions(
     check_groups(groups, codes, numbers, name)
     task = "predictions" if truth == "y_true" else truth
     arms = {arm: [str(values[row]) for row in keep] for arm, values in labels.items()}
+    deciding = None if train is None else _training(train, truth, codes, recode)
     rows = prediction_findings(
-        [str(given[row]) for row in keep], arms.pop(""), codes, numbers, after=arms,
-        task=task, crossings=choices["crossings"], **statistics,
+        [str(given[row]) for row in keep], arms.pop(""), codes, numbers, after=arms, train=deciding, task=task,
+        crossings=choices["crossings"], **statistics,
     )  # fmt: skip
-    settings = {
+    settings: dict[str, Any] = {
         "statistics": dict(statistics), "choices": dict(choices), "environment": environment(),
         "data": {"name": name, "fingerprint": fingerprint({k: list(map(as_text, v)) for k, v in table.items()}),
                  "rows": len(keep), "columns": dict(columns),
@@ -75,6 +80,8 @@ def audit_predictions(
     }  # fmt: skip
     if arms:
         settings["after"] = {arm: fingerprint(values) for arm, values in arms.items()}
+    if deciding is not None:
+        settings["train"] = fingerprint({name: [*map(list, sides)] for name, sides in deciding.items()})
     return signed(rows, settings, "", name, None)
 
 
@@ -100,6 +107,28 @@ def _read(source: TableSource, columns: Mapping[str, str], called: str, *, truth
     if id_column in table:
         check_unique([str(i) for i in table[id_column]], where=name)
     return _Read(name, table, truth or columns["y_true"], columns["y_pred"], id_column)
+
+
+def _training(
+    source: TableSource, truth: str, codes: Mapping[str, GroupCodes], recode: Recode | None
+) -> dict[str, tuple[list[str | None], list[str | None]]]:
+    """Per attribute the groups and labels of training rows, renamed like those of the predictions."""
+    read = _read(source, {"y_pred": truth}, "train", truth=truth)
+    found = {}
+    for name in codes:
+        if name in read.columns and name != truth:
+            mapping = (recode or {}).get(name, {})
+            texts = [as_text(value) for value in read.columns[name]]
+            groups = [None if text is None else mapping.get(text, text) for text in texts]
+            if not set(groups) & set(codes[name].labels):
+                raise DatasetError(
+                    f"{read.name}: no row of {name!r} is one of {list(codes[name].labels)}; expected the labels of the "
+                    "predictions."
+                )
+            found[name] = (groups, [_label(value) for value in read.columns[truth]])
+    if not found:
+        raise DatasetError(f"{read.name} has none of the group columns {sorted(codes)}; signs need at least one.")
+    return found
 
 
 def _joined(before: _Read, after: _Read) -> list[Any]:

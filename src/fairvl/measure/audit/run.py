@@ -60,6 +60,7 @@ def audit(
     crossings: int = 2, draws: int = 1000, level: float = 0.95, seed: int = 0,
     classes: str | Path | Bank | None = None, class_column: str = "", results: Path | str | None = None,
     after: Mapping[str, Path | str | Mapping[str, Sequence[Any]]] | None = None,
+    train: Path | str | Mapping[str, Sequence[Any]] | None = None,
 ) -> Findings:  # fmt: skip
     """Everything of a suite that applies, as Findings; with operators, before, after and their paired difference.
 
@@ -92,6 +93,9 @@ def audit(
     after
         With predictions: the same rows predicted again, one table per repair by its name. Joined by id, one to one, on
         equal labels; everything is then measured before, after, and as a paired difference.
+    train
+        With predictions: labels and groups of the training rows (the same column names), which then decide in which
+        direction amplification counts; the labels of the predictions do otherwise.
     results
         Result file of CLIP_benchmark or DataComp, whose utilities join the findings (`read_results`); alone, it is all.
 
@@ -114,8 +118,8 @@ def audit(
     >>> findings.one(metric="accuracy", groups="(all)").value
     0.5
     """
-    if after and predictions is None:
-        raise InputError("audit got after= without predictions=; expected the predictions before, too.")
+    if (after or train is not None) and predictions is None:
+        raise InputError(f"audit got {'after' if after else 'train'}= without predictions=; expected predictions, too.")
     elsewhere = None if results is None else read_results(results)
     if elsewhere is not None and encoder is None and predictions is None:
         return elsewhere
@@ -139,7 +143,7 @@ def audit(
     }  # fmt: skip
     if predictions is not None:
         columns = {"y_true": truth, "y_pred": prediction} | ({"id": id} if id else {})
-        found = audit_predictions(predictions, columns, groups, recode, statistics, choices, after)
+        found = audit_predictions(predictions, columns, groups, recode, statistics, choices, after, train)
         return found if elsewhere is None else found + elsewhere
     assert encoder is not None
     model = as_encoder(encoder)
