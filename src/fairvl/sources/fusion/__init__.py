@@ -8,6 +8,7 @@ from .albef import from_published as from_published
 from .albef import published_names as published_names
 from .albef_model import build_albef as build_albef
 from .blip import build_blip as build_blip
+from .detector import DetectorRegions as DetectorRegions
 from .lxmert import build_lxmert as build_lxmert
 from .names import load_fusion as load_fusion
 from .region_files import RegionFile as RegionFile
@@ -24,6 +25,7 @@ from .words import build_words as build_words
 
 __all__ = [
     "AlbefShape",
+    "DetectorRegions",
     "FusionCard",
     "FusionModel",
     "PatchRegions",

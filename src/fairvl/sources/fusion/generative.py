@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import FusionError
 from ..encoders.seam import need
 from .folder import quiet, write_folder
-from .loading import explained, load_config, load_module, open_source
+from .loading import TYPES, explained, load_config, load_module, open_source, wrong_family
 from .pixels import check_images, pictures
 from .scoring import check_list, paired
 from .seam import FusionModel, Scores
@@ -128,6 +128,8 @@ def load_generative(
     transformers = need("transformers")
     source = open_source("generative", target, revision=revision, pickled=pickled)
     config = load_config(source, "AutoConfig")
+    if config.model_type in TYPES.values():
+        raise wrong_family("generative", target, config.model_type, source.config.get("architectures"))
     if type(config) not in transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         raise FusionError(
             f"generative:{target} is a checkpoint of type {config.model_type!r}, for which AutoModelForImageTextToText "

@@ -218,6 +218,8 @@ class FusionModel(ABC):
         self, images: Sequence[Any], questions: Sequence[str], answers: Sequence[str] | None = None
     ) -> list[str]:
         """The likeliest of `answers`, by default of the model's own."""
+        if "answer" not in self.card.capabilities:
+            raise self._lacks("answer")
         candidates = list(self.answers if answers is None else answers)
         if not candidates:
             raise FusionError(
