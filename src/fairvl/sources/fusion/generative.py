@@ -17,6 +17,8 @@ from .scoring import check_list, paired
 from .seam import FusionModel, Scores
 from .words import Words
 
+CONTEXT = 2048  # of models that declare none
+
 
 @final
 class GenerativeFusion(FusionModel):
@@ -31,7 +33,8 @@ class GenerativeFusion(FusionModel):
         self.processor = processor
         self.max_new_tokens = max_new_tokens
         text = module.config.get_text_config()
-        super().__init__(module, Words(processor.tokenizer, int(text.max_position_embeddings)), **known)
+        context = int(getattr(text, "max_position_embeddings", None) or CONTEXT)
+        super().__init__(module, Words(processor.tokenizer, context), **known)
 
     def _primitives(self) -> set[str]:
         return set()
