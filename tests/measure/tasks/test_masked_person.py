@@ -99,6 +99,16 @@ def test_top_nouns_are_counted_by_token_with_people_and_without_person_words():
     assert top_nouns(CAPTIONS, count=1) == ("horse",)
 
 
+def test_verbs_adjectives_and_bare_plurals_are_told_apart():
+    captions = [
+        "A dog standing on the beach next to a woman", "Dogs and men on beaches", "A man is running",
+        "A girl in front of a tall building", "A red bus with a man", "A woman paints the bus red", "Men with dogs",
+    ]  # fmt: skip
+    assert top_nouns(captions)[0] == "dog"
+    assert {"dog", "beach", "bus", "building"} <= set(top_nouns(captions))
+    assert not {"standing", "running", "tall", "paints", "dogs"} & set(top_nouns(captions))
+
+
 def test_noun_columns_never_match_a_part_of_a_word():
     columns = noun_columns(
         ["A catcher", "Cats!", "the cat's tail", "concatenate", "a hot dog", "hot; dogs"], ["cat", "hot dog"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,11 @@ def normalise_answer(answer: str) -> str:
     """
     if not isinstance(answer, str):
         raise InputError(f"an answer is {type(answer).__name__}; expected text.")
+    return _normalised(answer)
+
+
+@lru_cache(maxsize=1 << 16)  # answers repeat: a few thousand make up most of a data set
+def _normalised(answer: str) -> str:
     text = answer.lower().replace("\u2019", "'")
     text = _OTHER.sub(" ", _COMMA.sub("", _STOP.sub("", text)))
     words = (NUMBERS.get(word, CONTRACTIONS.get(word, word)) for word in text.split())

@@ -1,9 +1,9 @@
 """What is mentioned together with people: the most frequent nouns of captions, as tasks of intrinsic amplification.
 
-Words are compared whole, in small letters, a plural with its singular. Without a parser a word counts as a noun where
-it ends a noun phrase: after a determiner or a number, directly before a function word, punctuation or the end. A word
-is a noun of the corpus when that is where most of its occurrences stand. Words of the lexicon (man, she, king) and
-words that name persons (doctor, crowd) are never tasks.
+Words are compared whole, in small letters, a plural with its singular. There is no parser: a word is a noun of the
+corpus when most of its occurrences stand where noun phrases end (directly before a function word, punctuation or the
+end), and one of them after a determiner or a number. Forms in -ing and -ed count only directly after such a word ("a
+building"). Words of the lexicon (man, she, king) and words that name persons (doctor, crowd) are never tasks.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ...sources.captions import Lexicon, caption_group, load_lexicon, tokenize
 from ...sources.captions.grammar import GROUP, PERSON, english, plurals
 
 _COUNTS = frozenset("two three four five six seven eight nine ten several many few some".split())  # noqa: SIM905
+_BEFORE_TO_AND_OF = frozenset("next close full due able ahead".split())  # noqa: SIM905
 _PRONOUNS = frozenset("someone somebody anyone anybody everyone everybody people person persons".split())  # noqa: SIM905
 
 
@@ -47,22 +48,24 @@ def top_nouns(
     chosen = load_lexicon(lexicon)
     found: Counter[str] = Counter()
     ends: Counter[str] = Counter()
+    sure: Counter[str] = Counter()
     every: Counter[str] = Counter()
     known: set[str] = set()
     for text in captions:
         if people_only and caption_group(text, lexicon=chosen) == "unknown":
             continue
-        words, closing = _nouns(text, chosen)
+        words, closing, determined = _nouns(text, chosen)
         known.update(words)
         every.update(words)
         ends.update(closing)
+        sure.update(determined)
         found.update(set(words))
     singular = _singulars(known)
-    for counts in (found, ends, every):
+    for counts in (found, ends, sure, every):
         for word, form in singular.items():
             if word != form:
                 counts[form] += counts.pop(word, 0)
-    nouns = [word for word, times in found.items() if times and ends[word] * 2 > every[word]]
+    nouns = [word for word, times in found.items() if times and sure[word] and ends[word] * 2 > every[word]]
     return tuple(sorted(nouns, key=lambda word: (-found[word], word))[:count])
 
 
@@ -98,31 +101,34 @@ def noun_columns(captions: Sequence[str], nouns: Sequence[str]) -> NDArray[np.fl
     return out
 
 
-def _nouns(text: str, lexicon: Lexicon) -> tuple[list[str], list[str]]:
-    """Words of a caption that could be nouns, and those among them that end a noun phrase."""
+def _nouns(text: str, lexicon: Lexicon) -> tuple[list[str], list[str], list[str]]:
+    """Words of a caption that could be nouns, those that end a noun phrase, and those of them with a determiner."""
     grammar = english()
     tokens = tokenize(text)
     lower = [word.removesuffix("'s") for word in tokens.lower]
-    words, closing = [], []
-    opened = False
+    words, closing, determined = [], [], []
+    opened = -1  # where the phrase began
     for i, word in enumerate(lower):
         if tokens.gaps[i].strip():
-            opened = False
+            opened = -1
         if word in grammar.determiners or word in grammar.possessives or word in _COUNTS or word.isdigit():
-            opened = True
+            opened = i
             continue
         if word in grammar.function_words:
-            opened = False
+            opened = -1
             continue
-        last = i + 1 == len(lower) or bool(tokens.gaps[i + 1].strip()) or lower[i + 1] in grammar.function_words
+        after = "" if i + 1 == len(lower) or tokens.gaps[i + 1].strip() else lower[i + 1]
+        last = not after or after in grammar.function_words or after.endswith("ing")  # "a dog standing"
         person = word in lexicon.known or word in _PRONOUNS or grammar.head(word) in (PERSON, GROUP)
-        if len(word) > 1 and word.isalpha() and not person:
+        if len(word) > 1 and word.isalpha() and not person and word not in _BEFORE_TO_AND_OF:
             words.append(word)
-            if opened and last:
+            if last and (opened == i - 1 >= 0 or not word.endswith(("ing", "ed"))):
                 closing.append(word)
-        if last or word in grammar.plain_verbs or person:
-            opened = False
-    return words, closing
+                if opened >= 0:
+                    determined.append(word)
+        if last or person:
+            opened = -1
+    return words, closing, determined
 
 
 def _singulars(words: set[str]) -> dict[str, str]:
