@@ -1,9 +1,9 @@
 """What is mentioned together with people: the most frequent nouns of captions, as tasks of intrinsic amplification.
 
 Words are compared whole, in small letters, a plural with its singular. There is no parser: a word is a noun of the
-corpus when most of its occurrences stand where noun phrases end (directly before a function word, punctuation or the
-end), and one of them after a determiner or a number. Forms in -ing and -ed count only directly after such a word ("a
-building"). Words of the lexicon (man, she, king) and words that name persons (doctor, crowd) are never tasks.
+corpus when at least half of its occurrences stand where noun phrases end (directly before a function word, punctuation
+or the end), and one of them after a determiner or a number. Forms in -ing and -ed are no nouns, but for a list
+("building"). Words of the lexicon (man, she, king) and words that name persons (doctor, crowd) are never tasks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from ...sources.captions import Lexicon, caption_group, load_lexicon, tokenize
 from ...sources.captions.grammar import GROUP, PERSON, english, plurals
 
 _COUNTS = frozenset("two three four five six seven eight nine ten several many few some".split())  # noqa: SIM905
-_BEFORE_TO_AND_OF = frozenset("next close full due able ahead".split())  # noqa: SIM905
+_LINKS = frozenset(("next", "close", "full", "due", "able", "ahead"))  # before "to" and "of"
+_ING_NOUNS = frozenset(
+    ["awning", "bedding", "building", "ceiling", "clothing", "covering", "crossing", "drawing", "dressing", "earring", "evening", "flooring", "frosting", "housing", "icing", "landing", "lighting", "lightning", "lining", "meeting", "morning", "painting", "parking", "plumbing", "pudding", "railing", "ring", "setting", "siding", "sling", "spring", "string", "stuffing", "swing", "thing", "topping", "wedding", "wing", "wiring", "writing"]
+)
 _PRONOUNS = frozenset("someone somebody anyone anybody everyone everybody people person persons".split())  # noqa: SIM905
 
 
@@ -65,7 +68,7 @@ def top_nouns(
         for word, form in singular.items():
             if word != form:
                 counts[form] += counts.pop(word, 0)
-    nouns = [word for word, times in found.items() if times and sure[word] and ends[word] * 2 > every[word]]
+    nouns = [word for word, times in found.items() if times and sure[word] and ends[word] * 2 >= every[word]]
     return tuple(sorted(nouns, key=lambda word: (-found[word], word))[:count])
 
 
@@ -114,21 +117,29 @@ def _nouns(text: str, lexicon: Lexicon) -> tuple[list[str], list[str], list[str]
         if word in grammar.determiners or word in grammar.possessives or word in _COUNTS or word.isdigit():
             opened = i
             continue
-        if word in grammar.function_words:
+        if word in grammar.function_words or word in _LINKS:
             opened = -1
             continue
         after = "" if i + 1 == len(lower) or tokens.gaps[i + 1].strip() else lower[i + 1]
-        last = not after or after in grammar.function_words or after.endswith("ing")  # "a dog standing"
+        last = (
+            not after or after in grammar.function_words or after in _LINKS or _is_participle(after)
+        )  # "a dog standing"
         person = word in lexicon.known or word in _PRONOUNS or grammar.head(word) in (PERSON, GROUP)
-        if len(word) > 1 and word.isalpha() and not person and word not in _BEFORE_TO_AND_OF:
+        if len(word) > 1 and word.isalpha() and not person:
             words.append(word)
-            if last and (opened == i - 1 >= 0 or not word.endswith(("ing", "ed"))):
+            if last and not _is_participle(word):
                 closing.append(word)
                 if opened >= 0:
                     determined.append(word)
         if last or person:
             opened = -1
     return words, closing, determined
+
+
+def _is_participle(word: str) -> bool:
+    return (word.endswith("ing") and len(word) > 4 and word not in _ING_NOUNS) or (
+        word.endswith("ed") and len(word) > 5
+    )
 
 
 def _singulars(words: set[str]) -> dict[str, str]:
