@@ -21,9 +21,12 @@ from ...sources.captions.grammar import GROUP, PERSON, english, plurals
 
 _COUNTS = frozenset("two three four five six seven eight nine ten several many few some".split())  # noqa: SIM905
 _LINKS = frozenset(("next", "close", "full", "due", "able", "ahead"))  # before "to" and "of"
-_ING_NOUNS = frozenset(
-    ["awning", "bedding", "building", "ceiling", "clothing", "covering", "crossing", "drawing", "dressing", "earring", "evening", "flooring", "frosting", "housing", "icing", "landing", "lighting", "lightning", "lining", "meeting", "morning", "painting", "parking", "plumbing", "pudding", "railing", "ring", "setting", "siding", "sling", "spring", "string", "stuffing", "swing", "thing", "topping", "wedding", "wing", "wiring", "writing"]
-)
+_ING = """
+awning bedding building ceiling clothing covering crossing drawing dressing earring evening flooring frosting housing
+icing landing lighting lightning lining meeting morning painting parking plumbing pudding railing ring setting siding
+sling spring string stuffing swing thing topping wedding wing wiring writing
+"""
+_ING_NOUNS = frozenset(_ING.split())
 _PRONOUNS = frozenset("someone somebody anyone anybody everyone everybody people person persons".split())  # noqa: SIM905
 
 
