@@ -125,6 +125,31 @@ def test_vilt_images_keep_their_ratio_like_its_own_processor(saved, tmp_path):
     assert np.array_equal(again.fill(images, ["a [MASK]"] * 3, ["dog", "man"]), together)
 
 
+def test_a_repository_is_read_at_one_commit_that_the_card_names(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    for family in ("blip", "lxmert", "vilt"):
+        repository = tmp_path / f"models--org--{family}"
+        shutil.copytree(saved / family, repository / "snapshots" / commit)
+        (repository / "refs").mkdir()
+        (repository / "refs" / "v1").write_text(commit)
+        model = load_fusion(f"{family}:org/{family}?revision=v1", **REGIONS.get(family, {}))
+        assert (model.card.name, model.card.revision) == (f"{family}:org/{family}", commit)
+        local = load_fusion(f"{family}:{saved / family}", **REGIONS.get(family, {}))
+        assert np.array_equal(model.score(pictures(), TEXTS), local.score(pictures(), TEXTS))
+        with pytest.raises(FusionError, match=rf"configuration of org/{family} cannot be loaded"):
+            load_fusion(f"{family}:org/{family}?revision=v2")
+    model = build_blip(WORDS, **SMALL).with_answers(["man", "dog"])
+    own = tmp_path / "models--org--headed"
+    model.save(own / "snapshots" / commit)
+    (own / "refs").mkdir()
+    (own / "refs" / "main").write_text(commit)
+    assert load_fusion("blip:org/headed").answers == ("man", "dog")
+    with pytest.raises(FusionError, match=r"'blip' .*expected 'vilt'\. Load it as blip:org/blip"):
+        load_fusion("vilt:org/blip?revision=v1")
+
+
 def test_checkpoints_of_another_family_are_named(saved, tmp_path):
     for family in ("blip", "lxmert", "vilt"):
         for other in ("blip", "lxmert", "vilt", "albef", "generative"):

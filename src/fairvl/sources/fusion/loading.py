@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,13 @@ class Source:
     def identity(self) -> dict[str, Any]:
         """Name, weights, revision and licence of the card."""
         weights = file_hashes(self.folder) if self.folder else "model.safetensors"
-        revision = None if self.folder else self.config.get("_commit_hash") or self.revision
-        return {"name": self.label, "weights": weights, "revision": revision, "licence": self.ours.get("licence")}
+        licence = self.ours.get("licence")
+        return {"name": self.label, "weights": weights, "revision": self.revision, "licence": licence}
 
 
 def open_source(family: str, target: str, *, revision: str | None = None, pickled: bool = False) -> Source:
     """Look at `target` and refuse what is not a checkpoint of `family`, before any weight is read."""
-    transformers = need("transformers")
+    need("transformers")
     folder: Path | None = Path(target).expanduser()
     assert folder is not None
     ours: Mapping[str, Any] = {}
@@ -75,10 +75,15 @@ def open_source(family: str, target: str, *, revision: str | None = None, pickle
         raise FusionError(f"{family}: {target!r} is neither a folder that exists nor a repository name org/name.")
     else:
         folder = None
-        kept = {} if revision is None else {"revision": revision}
-        config = explained(
-            family, target, "configuration", lambda: transformers.PretrainedConfig.get_config_dict(target, **kept)[0]
+        hub: Any = need("transformers.utils.hub")
+        path = explained(
+            family, target, "configuration", lambda: Path(hub.cached_file(target, "config.json", revision=revision))
         )
+        config = read_json(path)
+        if path.parent.parent.name == "snapshots":  # every later file from this commit, which the card names
+            revision = path.parent.name
+        with suppress(OSError):  # only folders of ours have it
+            ours = read_json(Path(hub.cached_file(target, OURS, revision=revision)))
     if family in TYPES and config.get("model_type") != TYPES[family]:
         raise wrong_family(family, target, config.get("model_type"), config.get("architectures"))
     return Source(family, target, folder, revision, pickled, config, ours)
