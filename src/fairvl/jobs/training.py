@@ -150,6 +150,7 @@ def train(
     seed: int = 0,
     checkpoint_every: int = 500,
     name: str = "training",
+    after: Callable[[], None] | None = None,
 ) -> TrainingRun:
     """Train `module` in place for so many steps; killed at any moment, the same call goes on to the same bytes.
 
@@ -169,6 +170,8 @@ def train(
         An error leaves the last checkpoint, so the same command starts with `finish` again.
     checkpoint_every : int
         Steps that a kill can cost. It changes no number and is not part of the configuration.
+    after : callable, optional
+        Called after each step of the optimiser, to keep parameters within their bounds.
 
     Raises
     ------
@@ -187,7 +190,7 @@ def train(
         if done is not None:
             return TrainingRun(Path(out), done, optimisation.steps, float("nan"))
         with _modes(module, optimisation.dropout, seed):
-            first, seconds = _steps(module, learn, share, state, optimisation, seed, checkpoint_every, name)
+            first, seconds = _steps(module, learn, share, state, optimisation, seed, checkpoint_every, name, after)
         facts = share.from_main(lambda: None if job is None else _finished(job, finish, state))
     return TrainingRun(Path(out), facts or {}, first, seconds)
 
@@ -207,7 +210,15 @@ def _finished(job: Job, finish: Callable[[Path], Mapping[str, Any]], state: Path
 
 
 def _steps(
-    module: Any, learn: Learn, share: Share, state: Path, how: Optimisation, seed: int, every: int, name: str
+    module: Any,
+    learn: Learn,
+    share: Share,
+    state: Path,
+    how: Optimisation,
+    seed: int,
+    every: int,
+    name: str,
+    after: Callable[[], None] | None,
 ) -> tuple[int, float]:
     import torch
 
@@ -231,6 +242,8 @@ def _steps(
             stack.callback(log.close)
         for step in range(first, how.steps):
             row = _step(learn, share, optimiser, parameters, how, step, seed)
+            if after is not None:
+                after()
             if log is not None:
                 log.write(canonical_json(row) + "\n")
                 log.flush()  # people watch it; a checkpoint makes it durable

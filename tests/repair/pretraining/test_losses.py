@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from fairvl.jobs import Share
 from fairvl.repair.pretraining.objectives import NO_INFORMATION, contrastive_loss, matching_losses

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from .batches import Batch, Batches, read_texts
 from .checks import BLOCK, Check, above, check_learning, require_learning
 from .draws import id_keys
 from .images import KEEP, Images
-from .models import trainable
+from .models import bound_scale, trainable
 from .pairs import Pairs
 from .reasoning import ReasoningModel, new_head, state_width
 from .run import CHECKS, MODEL, PretrainRun, chosen_objectives, content_hash, prepare, restored, split, weights_hash
@@ -100,7 +101,7 @@ def finetune(
     with restored(student.module), plan.images:
         run = train(
             plan.module, plan.learn, folder, optimisation=how, config=config, finish=finish, share=share, seed=seed,
-            checkpoint_every=checkpoint_every, name="finetune",
+            checkpoint_every=checkpoint_every, name="finetune", after=partial(bound_scale, plan.module),
         )  # fmt: skip
     found = tuple(Check(**check) for check in run.facts["checks"])
     return PretrainRun(folder, student.family, found, run.first, run.seconds_per_step)

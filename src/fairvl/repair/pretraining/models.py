@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from ...sources.fusion import FusionCard, FusionModel
 from ...sources.fusion.pixels import processor_settings
 from .reasoning import HEAD, ReasoningModel, load_head
 
+SCALES = (2.0, 100.0)
 CLIP = ("transformers", "open_clip")
 
 
@@ -75,6 +77,21 @@ def load_trained(family: str, folder: Path | str) -> Any:
     model = load_fusion(f"{family}:{folder}")
     head = Path(folder) / HEAD
     return ReasoningModel(model, load_head(head)) if head.is_file() else model
+
+
+def bound_scale(module: Any) -> None:
+    """Keep the scale of contrast between 2 and 100, as CLIP, ALBEF and BLIP bound theirs: it cannot run away.
+
+    Its parameter is a temperature (``temp``) or the logarithm of the scale (``logit_scale``).
+    """
+    import torch
+
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            if value.ndim == 0 and name.endswith("temp"):
+                value.clamp_(1 / SCALES[1], 1 / SCALES[0])
+            elif name.endswith("logit_scale"):
+                value.clamp_(math.log(SCALES[0]), math.log(SCALES[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +176,7 @@ class ContrastiveEncoder:
 
         image = self.see(inputs) if seen is None else seen
         text = self.encoder._towers.text(ids)
-        return normalize(image, dim=-1), normalize(text, dim=-1), self.module.logit_scale.exp().clamp(max=100.0)
+        return normalize(image, dim=-1), normalize(text, dim=-1), self.module.logit_scale.exp()
 
     def save(self, folder: Path | str) -> Path:
         """Write a folder that `load_encoder` reads."""

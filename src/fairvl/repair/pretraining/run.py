@@ -26,7 +26,7 @@ from .checks import Check, check_learning, check_pairing, require_learning
 from .draws import id_keys, stream, uniform
 from .images import KEEP, Images
 from .lesson import Lesson, Reading, Width
-from .models import load_trained, trainable
+from .models import bound_scale, load_trained, trainable
 from .objectives import OBJECTIVES
 from .pairs import Pairs, read_pairs
 from .ramp import END, START, neutral_probability, released_ramp
@@ -210,7 +210,7 @@ def pretrain(
             check_pairing(lesson, training)
         run = train(
             student.module, lesson.learn, folder, optimisation=how, config=config, finish=finish, share=share,
-            seed=seed, checkpoint_every=checkpoint_every, name="pretrain",
+            seed=seed, checkpoint_every=checkpoint_every, name="pretrain", after=partial(bound_scale, student.module),
         )  # fmt: skip
     found = tuple(Check(**check) for check in run.facts["checks"])
     return PretrainRun(folder, student.family, found, run.first, run.seconds_per_step)
