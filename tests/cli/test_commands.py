@@ -12,7 +12,7 @@ from fairvl.findings import Findings
 
 VERBS = (
     *("embed", "audit", "audit-images", "sweep", "study", "debias", "apply", "bake", "generate"),
-    *("dedup", "captions", "report", "check", "demo"),
+    *("dedup", "captions", "pretrain", "report", "check", "demo"),
 )
 TABLE = "id,y_true,y_pred,region\n" + "\n".join(
     f"{i},{'ab'[i % 2]},{'ab'[i % 3 % 2]},{'xy'[i % 4 // 2]}" for i in range(80)
@@ -36,7 +36,7 @@ def audited(tmp_path, run):
 def test_every_verb_explains_itself_with_an_example(run, verb):
     done = run(verb, "--help")
     assert done.exit_code == 0
-    assert f"Example:\n    fairvl {verb}" in done.output
+    assert f"\n    fairvl {verb} " in done.output.partition("\n  Example:\n")[2].join(("\n", ""))
 
 
 def test_help_lists_every_verb(run):

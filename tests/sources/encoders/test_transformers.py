@@ -248,3 +248,16 @@ def test_a_repository_is_asked_for_only_when_named(no_network, monkeypatch, tran
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # no retries: quick
     with pytest.raises(EncoderError, match="configuration of fairvl-test/absent cannot be loaded"):
         load_encoder("transformers:fairvl-test/absent")
+
+
+def test_a_repository_is_read_at_one_commit_that_the_card_names(encoders, transformers_folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--org--clip"
+    shutil.copytree(transformers_folders["clip"], repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "v1").write_text(commit)
+    encoder = load_encoder("transformers:org/clip?revision=v1")
+    assert (encoder.card.name, encoder.card.revision) == ("transformers:org/clip", commit)
+    assert np.array_equal(encoder.encode_texts(TEXTS), encoders["clip"].encode_texts(TEXTS))

@@ -73,6 +73,8 @@ def load_transformers(
         common["revision"] = revision
     with offline() if local else nullcontext(), _quiet(transformers):
         kind, commit = _model_type(transformers, source, common)
+        if commit is not None:
+            common["revision"] = commit  # every later file from the commit that the card names
         model = _model(transformers, source, common)
         tokenizer = _tokenizer(transformers, source, common, folder if local else None)
         transform = _transform(transformers, source, common, kind)
@@ -240,7 +242,17 @@ def _model_type(transformers: Any, source: str, common: dict[str, Any]) -> tuple
             f"transformers: {Path(source).name} is a model of type {kind!r}; supported: {', '.join(MODEL_TYPES)}. "
             "Other models: fairvl.encoder(image_fn=..., text_fn=...)."
         )
-    return kind, config.get("_commit_hash")
+    return kind, None if common["local_files_only"] else _commit(source, common["revision"])
+
+
+def _commit(source: str, revision: str | None) -> str | None:
+    """The commit that a repository's files were read at; the configuration itself no longer says so."""
+    hub: Any = need("transformers.utils.hub")
+    try:
+        parts = Path(hub.cached_file(source, "config.json", revision=revision, local_files_only=True)).parts
+    except OSError:
+        return None
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts else None
 
 
 def _model(transformers: Any, source: str, common: dict[str, Any]) -> Any:
