@@ -48,3 +48,8 @@ def pairs():
 @pytest.fixture
 def build():
     return colour_model
+
+
+@pytest.fixture(name="colour_pairs")
+def _colour_pairs():
+    return colour_pairs

@@ -15,7 +15,7 @@ from ...sources.encoders import load_encoder
 from ...sources.encoders.images import PixelTransform, check_images, stack
 from ...sources.encoders.towers import TorchEncoder
 from ...sources.fusion import FusionCard, FusionModel
-from ...sources.fusion.pixels import processor_settings
+from ...sources.fusion.pixels import RESAMPLE
 from .reasoning import HEAD, ReasoningModel, load_head
 
 SCALES = (2.0, 100.0)
@@ -193,11 +193,27 @@ class ContrastiveEncoder:
         _tokenizer(self.encoder).save_pretrained(target)
         transform = self.encoder.preprocess
         if isinstance(transform, PixelTransform):
-            settings = processor_settings(transform, "CLIPImageProcessor")
+            settings = _clip_processor(transform)
             write_atomic(target / "preprocessor_config.json", json.dumps(settings, indent=2) + "\n")
         else:
             transform.function.args[0].save_pretrained(target)  # type: ignore[attr-defined]
         return target
+
+
+def _clip_processor(transform: PixelTransform) -> dict[str, Any]:
+    """What transformers reads to prepare images as `transform` does."""
+    short = transform.resize == "shortest"
+    height, width = transform.size
+    return {
+        "image_processor_type": "CLIPImageProcessor", "do_convert_rgb": True,
+        "do_resize": transform.resize != "none",
+        "size": {"shortest_edge": height} if short else {"height": height, "width": width},
+        "resample": {name: value for value, name in RESAMPLE.items()}[transform.resample],
+        "do_center_crop": transform.resize != "squash",
+        "crop_size": {"height": transform.crop[0], "width": transform.crop[1]},
+        "do_rescale": True, "rescale_factor": transform.scale,
+        "do_normalize": True, "image_mean": list(transform.mean), "image_std": list(transform.std),
+    }  # fmt: skip
 
 
 def _tokenizer(encoder: TorchEncoder) -> Any:
