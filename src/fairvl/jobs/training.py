@@ -60,7 +60,7 @@ class Optimisation:
     Examples
     --------
     >>> how = Optimisation(steps=100, lr=1.0, warmup=0.1)
-    >>> [round(how.rate(step), 3) for step in (0, 9, 55, 99)]
+    >>> [round(how.rate(step), 3) for step in (0, 9, 54, 99)]
     [0.1, 1.0, 0.5, 0.0]
     """
 

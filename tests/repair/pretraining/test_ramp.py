@@ -38,7 +38,7 @@ def test_the_released_ramp_is_neutral_after_a_few_hundred_samples(dataset, batch
             break
     curve = released_ramp(1000, dataset, batch)
     assert int((curve > 0.99).argmax()) == s
-    assert abs(s - samples) <= 1
+    assert s == samples
     assert curve[s] == pytest.approx(p, abs=1e-12)
     assert s / dataset < 0.0005  # where the curve that is meant is still at 0.15
     assert neutral_probability(s, dataset) < 0.151

@@ -62,7 +62,7 @@ def released_ramp(samples: int, dataset: int, batch_size: int, start: float = ST
     Examples
     --------
     >>> p = released_ramp(400, 566_747, 64)
-    >>> float(p[0]), int((p > 0.99).argmax())
+    >>> round(float(p[0]), 3), int((p > 0.99).argmax())
     (0.15, 279)
     """
     if samples < 0 or dataset < 1 or batch_size < 1 or not 0 <= start <= 1:
