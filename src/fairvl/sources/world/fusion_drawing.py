@@ -1,7 +1,7 @@
 """Small scenes, 24 x 24: a person on the left, a thing on the right, a place behind both.
 
-A woman's long hair or a man's short hair and beard show in some scenes; in the others a hood hides both. The thing lies in
-a dark case and has a shape and a colour, or is in a parcel that hides them.
+A woman's long hair or a man's short hair and beard show in some scenes; in the others a hood hides both. The thing
+lies in a dark case and has a shape and a colour, or is in a parcel that hides them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _SKY = np.array([[0.56, 0.80, 0.96], [0.90, 0.86, 0.74], [0.70, 0.76, 0.84], [0.
 _SKIN = np.array([[0.95, 0.80, 0.68], [0.80, 0.60, 0.45], [0.60, 0.42, 0.30], [0.38, 0.25, 0.17]], np.float32)
 _HAIR = np.array([[0.10, 0.07, 0.06], [0.34, 0.20, 0.10], [0.60, 0.36, 0.14], [0.50, 0.48, 0.46]], np.float32)
 _HOOD, _PARCEL, _TAPE = (0.40, 0.42, 0.46), (0.62, 0.46, 0.28), (0.36, 0.26, 0.16)
+_CLOTHES = (0.30, 0.36, 0.48)
 _DARK, _CASE = (0.10, 0.09, 0.10), (0.06, 0.06, 0.07)
 
 
@@ -38,7 +39,7 @@ def draw_scenes(
     *,
     split: int = 0,
 ) -> NDArray[np.uint8]:
-    """Pictures ``[n, 24, 24, 3]``; skin, hair colour, clothes, light and position are free of everything else.
+    """Pictures ``[n, 24, 24, 3]``; skin, hair colour, light and position are free of everything else.
 
     Parameters
     ----------
@@ -89,7 +90,6 @@ class _Scene:
         self.ink = (_INK[colour] + (uniform[:, 0:1] - 0.5) * 0.1).clip(0, 1)
         self.skin = (_SKIN[picks[:, 0]] + (uniform[:, 1:2] - 0.5) * 0.1).clip(0, 1)
         self.hair_colour = (_HAIR[picks[:, 1]] + (uniform[:, 2:3] - 0.5) * 0.1).clip(0, 1)
-        self.clothes = 0.15 + 0.7 * uniform[:, 3:6]
         self.light = 0.9 + 0.16 * uniform[:, 6]
         self.x, self.y = (0.08 * (uniform[:, i, None, None] - 0.5) for i in (7, 8))
         self.woman = (woman & cue).astype(np.float32)[:, None, None]
@@ -128,7 +128,7 @@ class _Scene:
         u, v = -0.48, -0.40
         long = np.maximum(self.oval(u, v, 0.42, 0.44), self.box(u, v + 0.34, 0.40, 0.32))
         self.paint(long * self.woman, self.hair_colour)
-        self.paint(self.box(u, 0.72, 0.34, 0.46), self.clothes)
+        self.paint(self.box(u, 0.72, 0.34, 0.46), _CLOTHES)
         self.paint(self.oval(u, v, 0.30, 0.38), self.skin)
         cap = np.minimum(self.oval(u, v, 0.33, 0.42), _soft(self.canvas.py - self.y - v + 0.16))
         self.paint(cap * (self.woman + self.man), self.hair_colour)
