@@ -31,7 +31,7 @@ def test_questions_are_learned_and_the_model_is_read_back(tmp_path, build, colou
     (check,) = run.checks
     assert check.name == "task"
     assert check.low > 0
-    assert finetune(model, task, tmp_path / "run", **HOW).first == 60
+    assert finetune(model, task, tmp_path / "run", **HOW).first == HOW["steps"]
 
 
 def test_answers_that_have_nothing_to_do_with_images_are_not_learned(tmp_path, build, colour_pairs):
