@@ -115,8 +115,9 @@ def questions(scenes: Scenes) -> VqaTask:
     for kind, chosen in zip(ASKED, _asked(len(scenes)), strict=True):
         ids += [f"{scenes.ids[i]}-{kind}" for i in chosen]
         rows += chosen
-        texts += [scenes.questions(kind)[i] for i in chosen]
-        answers += [scenes.answers(kind)[i] for i in chosen]
+        asked, right = scenes.questions(kind), scenes.answers(kind)
+        texts += [asked[i] for i in chosen]
+        answers += [right[i] for i in chosen]
     pictures, names = list(scenes.pictures()), scenes.ids
     return VqaTask(ids, [pictures[i] for i in rows], texts, answers, candidates(), [names[i] for i in rows])
 
@@ -194,7 +195,8 @@ class Exam:
     def answers(self, model: Any) -> Answers:
         """Answers of a model fine-tuned on questions."""
         task = questions(self.asked)
-        groups = [self.asked.groups[i] for rows in _asked(len(self.asked)) for i in rows]
+        named = self.asked.groups
+        groups = [named[i] for rows in _asked(len(named)) for i in rows]
         said = model.answer(list(task.images), list(task.questions))
         return Answers(groups, [str(answer) for answer in task.answers], said, len(self.asked))
 
@@ -234,7 +236,7 @@ class Persons:
     @property
     def thing_hits(self) -> NDArray[np.float64]:
         """Whether the masked thing was guessed, where it can be seen."""
-        return (self.things == self.scenes.thing)[~self.scenes.hidden].astype(np.float64)
+        return np.asarray((self.things == self.scenes.thing)[~self.scenes.hidden], dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
