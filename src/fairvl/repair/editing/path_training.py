@@ -1,0 +1,318 @@
+"""Learning paths: a code is moved, both images are rendered, and an encoder says which way its vector went.
+
+The objective is that of ContraCLIP (Tzelepis et al. 2022, arXiv 2206.02104): the change of the image's vector should
+point along the texts' direction of its own dipole and not along those of the others (cross-entropy over cosines), here
+with one minus the cosine added, and with the squared cosine to every direction that is to be kept. Gradients flow
+through the last steps of sampling, through the encoder's own preprocessing, and never into either model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...arrays import unit_rows
+from ...errors import InputError, TrainingError
+from ...fingerprints import fingerprint
+from .fields import FIELDS, direction
+from .paths import Field, PathModel
+from .seam import Codes, CodeSpace, Dipole
+
+Floats = NDArray[np.float64]
+SAME = 1e-4  # poles whose unit vectors lie closer than this say the same to the encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathRecipe:
+    """How paths are learned.
+
+    Attributes
+    ----------
+    iterations : int
+    replicas : int
+        Codes per dipole in a batch. A code meets only the other dipoles of its own replica as negatives.
+    shift : (float, float)
+        Bounds of the length of a training move, in z-normalised codes; the sign is random.
+    tau : float
+        Temperature of the cross-entropy.
+    straight, kept : float
+        Weights of one minus the cosine, and of the squared cosine to directions that are to be kept.
+    steps, grad_last : int
+        Sampling steps of a render, and those at the end through which gradients flow.
+    lr : float
+        Adam; a tenth of it over the last tenth.
+    pairs : int
+        Pairs of supports of a signed path.
+    beta : float
+        What a kernel is worth at the distance of its pair: sets the first widths.
+    labelled : int
+        Images that the encoder reads to find the class means: the linear paths, and the first supports of signed ones.
+    start : "means" or "random"
+        Where signed supports begin: around the class means' axis, or anywhere on their sphere.
+    """
+
+    iterations: int = 300
+    replicas: int = 4
+    shift: tuple[float, float] = (0.5, 2.0)
+    tau: float = 0.1
+    straight: float = 1.0
+    kept: float = 1.0
+    steps: int = 6
+    grad_last: int = 4
+    lr: float = 0.03
+    pairs: int = 4
+    beta: float = 0.5
+    labelled: int = 512
+    start: str = "means"
+
+    def __post_init__(self) -> None:
+        whole = {"iterations": 0, "replicas": 1, "steps": 1, "grad_last": 1, "pairs": 1, "labelled": 8}
+        for name, least in whole.items():
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise InputError(f"{name}={getattr(self, name)!r}; expected a whole number from {least}.")
+        object.__setattr__(self, "shift", tuple(self.shift))
+        if not 0 < self.shift[0] <= self.shift[1] or not self.tau > 0 or not 0 < self.beta < 1 or not self.lr > 0:
+            raise InputError(
+                f"shift={self.shift}, tau={self.tau}, beta={self.beta}, lr={self.lr}; expected two rising lengths, and "
+                "positive numbers, beta below 1."
+            )
+        if self.grad_last > self.steps or self.start not in ("means", "random"):
+            raise InputError(f"grad_last={self.grad_last} of {self.steps} steps, start={self.start!r}; not usable.")
+
+
+def fit_paths(
+    code_space: CodeSpace,
+    encoder: Any,
+    dipoles: Sequence[Dipole],
+    *,
+    field: str = "signed",
+    keep: Sequence[tuple[str, str]] = (),
+    recipe: PathRecipe | None = None,
+    penalties: Sequence[tuple[float, Any]] = (),
+    codes: ArrayLike | None = None,
+    seed: int = 0,
+) -> PathModel:
+    """Learn one path per dipole.
+
+    Parameters
+    ----------
+    code_space : CodeSpace
+        `DiffAE`, or anything that renders codes.
+    encoder : Encoder
+        With ``encode_pixels``; for field "linear" any encoder of images does.
+    dipoles : sequence of Dipole
+        One for each attribute.
+    field : "linear", "signed" or "elliptic"
+        linear: the difference of class means, of codes that the encoder reads as either pole; nothing is trained.
+    keep : sequence of (str, str)
+        Dipoles that no path may move, beside each dipole's own ``keep``.
+    penalties : sequence of (weight, callable)
+        ``callable(before, after) -> tensor [n]`` on pixels [n, 3, h, w] in [0, 1]: identity and perceptual distances.
+    codes : [m, d], optional
+        Codes to learn on; default: drawn from the code space.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        No dipole, an attribute twice, poles that are one vector to the encoder, an encoder without ``encode_pixels``.
+    TrainingError
+        A loss that is not finite.
+    """
+    how = recipe or PathRecipe()
+    chosen = _checked(dipoles, field)
+    pixels_in = getattr(encoder, "encode_pixels", None)
+    if pixels_in is None and field != "linear":
+        raise InputError(
+            "this encoder has no encode_pixels, so no gradient can flow through it. Supervise with a torch encoder "
+            "(open_clip:, transformers:, world:clip), or fit field='linear'."
+        )
+    texts = _text_axes(encoder, chosen)
+    held = _kept_axes(encoder, chosen, keep)
+    pool = _pool(code_space, codes, how, seed)
+    fallbacks = _class_means(code_space, encoder, pool, texts, how, seed)
+    about = {"recipe": asdict(how), "seed": seed, "keep": [list(pair) for pair in keep]}
+    supervisor = encoder.card.fingerprint if hasattr(encoder, "card") else fingerprint(type(encoder).__name__)
+    stats = code_space.stats
+    if field == "linear":
+        none = np.zeros((0, code_space.dim))
+        laws = {one.attribute: Field(none, np.zeros(0), axis) for one, axis in zip(chosen, fallbacks, strict=True)}
+        return PathModel(field, laws, stats, chosen, supervisor, about)
+    scores = stats.normalise(pool.astype(np.float64))
+    first = [_first(field, scores, axis, how, seed, place) for place, axis in enumerate(fallbacks)]
+    fields, losses = _learn(code_space, pixels_in, field, scores, first, texts, held, penalties, how, seed)
+    about["losses"] = {"first": float(np.mean(losses[:20])), "last": float(np.mean(losses[-20:]))} if losses else {}
+    laws = {one.attribute: law for one, law in zip(chosen, fields, strict=True)}
+    return PathModel(field, laws, stats, chosen, supervisor, about)
+
+
+def _checked(dipoles: Sequence[Dipole], field: str) -> tuple[Dipole, ...]:
+    if field not in FIELDS:
+        raise InputError(f"field {field!r}; expected one of {', '.join(FIELDS)}.")
+    names = [one.attribute for one in dipoles]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"dipoles of {names}; expected one or more, each of another attribute.")
+    return tuple(dipoles)
+
+
+def _axis(encoder: Any, positive: Sequence[str], negative: Sequence[str], what: str) -> Floats:
+    """The unit vector from one pole's mean to the other's."""
+    poles = []
+    for side in (positive, negative):
+        vectors = unit_rows(np.asarray(encoder.encode_texts(list(side)), dtype=np.float64))
+        poles.append(unit_rows(vectors.mean(axis=0, keepdims=True))[0])
+    step = poles[0] - poles[1]
+    length = float(np.linalg.norm(step))
+    if length < SAME:
+        raise InputError(
+            f"{what}: to this encoder {list(positive)} and {list(negative)} are the same vector (distance "
+            f"{length:.1e}). Use words that it knows, and poles that differ."
+        )
+    axis: Floats = step / length
+    return axis
+
+
+def _text_axes(encoder: Any, dipoles: Sequence[Dipole]) -> Floats:
+    return np.stack([_axis(encoder, d.positive, d.negative, f"dipole {d.attribute!r}") for d in dipoles])
+
+
+def _kept_axes(encoder: Any, dipoles: Sequence[Dipole], keep: Sequence[tuple[str, str]]) -> list[Floats]:
+    """For each dipole the axes that it must not move along, [m, d]."""
+    found = []
+    for one in dipoles:
+        axes = [_axis(encoder, [left], [right], f"keep of {one.attribute!r}") for left, right in (*one.keep, *keep)]
+        found.append(np.stack(axes) if axes else np.zeros((0, 0)))
+    return found
+
+
+def _pool(space: CodeSpace, codes: ArrayLike | None, how: PathRecipe, seed: int) -> Codes:
+    pool = space.sample(max(how.labelled, 256), seed) if codes is None else np.asarray(codes, dtype=np.float32)
+    if pool.ndim != 2 or pool.shape[1] != space.dim or len(pool) < 8 or not np.isfinite(pool).all():
+        raise InputError(f"codes {pool.shape}; expected at least 8 rows of {space.dim} finite numbers.")
+    return pool
+
+
+def _class_means(space: CodeSpace, encoder: Any, pool: Codes, axes: Floats, how: PathRecipe, seed: int) -> list[Floats]:
+    """Per dipole the unit vector between the means of codes that the encoder reads as either pole.
+
+    Images are ranked by their vector along the texts' axis; the upper and the lower third are the classes, so that the
+    offset between the two modalities does not matter.
+    """
+    part = pool[: how.labelled]
+    vectors = unit_rows(_seen(space, encoder, part, how, seed).astype(np.float64))
+    scores, third = space.stats.normalise(part.astype(np.float64)), max(1, len(part) // 3)
+    found = []
+    for axis in axes:
+        order = np.argsort(vectors @ axis, kind="stable")
+        step = scores[order[-third:]].mean(axis=0) - scores[order[:third]].mean(axis=0)
+        length = float(np.linalg.norm(step))
+        if length == 0:
+            raise InputError("the encoder sees no difference among the code space's images along a dipole.")
+        found.append(step / length)
+    return found
+
+
+def _seen(space: CodeSpace, encoder: Any, codes: Codes, how: PathRecipe, seed: int, batch: int = 64) -> NDArray[Any]:
+    import torch
+
+    noise, parts = space.noise(len(codes), seed + 1), []
+    with torch.no_grad():
+        for start in range(0, len(codes), batch):
+            rows = slice(start, start + batch)
+            pixels = ((space.render(codes[rows], noise[rows], steps=how.steps) + 1) / 2).clamp(0, 1)
+            if hasattr(encoder, "encode_pixels"):
+                parts.append(encoder.encode_pixels(pixels).float().cpu().numpy())
+            else:
+                images = (pixels * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+                parts.append(np.asarray(encoder.encode_images(list(images))))
+    return np.concatenate(parts)
+
+
+def _first(field: str, scores: Floats, axis: Floats, how: PathRecipe, seed: int, place: int) -> Field:
+    """Supports and widths to begin with: a sphere at the codes' mean norm, or their smallest and largest values."""
+    if field == "elliptic":
+        low, high = scores.min(axis=0), scores.max(axis=0)
+        width = np.log(-np.log(how.beta) / np.maximum(high - low, 1e-3) ** 2)
+        return Field(np.stack([low, high]), np.stack([width, width]), axis)
+    rng = np.random.default_rng([seed, place, 5])
+    radius = float(np.linalg.norm(scores, axis=1).mean())
+    drawn = unit_rows(rng.standard_normal((how.pairs, scores.shape[1])))
+    if how.start == "means":
+        drawn = unit_rows(axis[None] + 0.5 * drawn)
+    supports = radius * np.concatenate([drawn, -drawn])
+    width = float(np.log(-np.log(how.beta) / (2 * radius) ** 2))
+    return Field(supports, np.full(2 * how.pairs, width), axis)
+
+
+def _learn(
+    space: CodeSpace,
+    encode_pixels: Any,
+    field: str,
+    scores: Floats,
+    first: list[Field],
+    texts: Floats,
+    held: list[Floats],
+    penalties: Sequence[tuple[float, Any]],
+    how: PathRecipe,
+    seed: int,
+) -> tuple[list[Field], list[float]]:
+    import torch
+    from torch.nn import functional
+
+    def tensor(values: Any) -> Any:
+        return torch.as_tensor(np.array(values), dtype=torch.float32)
+
+    supports = [tensor(law.supports).requires_grad_() for law in first]
+    widths = [tensor(law.log_gammas).requires_grad_() for law in first]
+    fallbacks, targets = [tensor(law.fallback) for law in first], tensor(texts)
+    spared = [tensor(axes) for axes in held]
+    mean, std = tensor(space.stats.mean), tensor(space.stats.std)
+    optimiser = torch.optim.Adam([*supports, *widths], lr=how.lr)
+    paths, losses = len(first), list[float]()
+    which = np.tile(np.arange(paths), how.replicas)
+    for iteration in range(how.iterations):
+        for group in optimiser.param_groups:
+            group["lr"] = how.lr * (0.1 if iteration >= 0.9 * how.iterations else 1.0)
+        rng = np.random.default_rng([seed, iteration, 6])
+        start = tensor(scores[rng.integers(0, len(scores), len(which))])
+        signs = rng.choice(np.array([-1.0, 1.0]), len(which))
+        shifts = tensor(signs * rng.uniform(*how.shift, len(which)))
+        noise = tensor(space.noise(len(which), int(rng.integers(2**31))))
+        moves = torch.cat(
+            [direction(field, start[i][None], supports[k], widths[k], fallbacks[k]) for i, k in enumerate(which)]
+        )
+        ends = start + shifts[:, None] * moves
+        with torch.no_grad():
+            before = _pixels(space.render(start * std + mean, noise, steps=how.steps))
+            old = functional.normalize(encode_pixels(before), dim=1)
+        after = _pixels(space.render(ends * std + mean, noise, steps=how.steps, grad_last=how.grad_last))
+        change = functional.normalize(functional.normalize(encode_pixels(after), dim=1) - old, dim=1)
+        change = change * tensor(signs)[:, None]
+        cosines = change @ targets.T
+        rows = torch.as_tensor(which)
+        loss = functional.cross_entropy(cosines / how.tau, rows) if paths > 1 else cosines.new_zeros(())
+        loss = loss + how.straight * (1 - cosines[torch.arange(len(which)), rows]).mean()
+        for k, axes in enumerate(spared):
+            if len(axes):
+                loss = loss + how.kept * (change[rows == k] @ axes.T).square().sum(1).mean() / paths
+        for weight, distance in penalties:
+            loss = loss + weight * distance(before, after).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        if not np.isfinite(losses[-1]):
+            raise TrainingError(f"iteration {iteration}: the loss is not finite. Lower the rate (lr={how.lr}).")
+    learned = [
+        Field(v.detach().numpy(), w.detach().numpy(), law.fallback)
+        for v, w, law in zip(supports, widths, first, strict=True)
+    ]
+    return learned, losses
+
+
+def _pixels(rendered: Any) -> Any:
+    return ((rendered + 1) / 2).clamp(0, 1)
