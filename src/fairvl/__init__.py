@@ -16,6 +16,7 @@ _HOMES = {
     "apply": "repair.debias",
     "audit": "measure.audit",
     "audit_images": "measure.audit",
+    "augment": "repair.editing.augment",
     "bake": "repair.debias",
     "caption_group": "sources.captions",
     "captions": "repair.captions",
@@ -39,6 +40,7 @@ _HOMES = {
     "report": "report",
     "study": "study",
     "sweep": "study.sweep",
+    "train_classifier": "repair.classifier",
 }
 __all__ = sorted(_HOMES)
 

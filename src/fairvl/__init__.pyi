@@ -9,6 +9,7 @@ from .measure.audit import audit as audit
 from .measure.audit import audit_images as audit_images
 from .repair.captions import captions as captions
 from .repair.captions import neutralize as neutralize
+from .repair.classifier import train_classifier as train_classifier
 from .repair.debias import LinearOperator as LinearOperator
 from .repair.debias import Operator as Operator
 from .repair.debias import apply as apply
@@ -16,6 +17,7 @@ from .repair.debias import bake as bake
 from .repair.debias import compare_methods as compare_methods
 from .repair.debias import debias as debias
 from .repair.dedup import dedup as dedup
+from .repair.editing.augment import augment as augment
 from .repair.pretraining import finetune as finetune
 from .repair.pretraining import pretrain as pretrain
 from .report import check as check

@@ -3,6 +3,7 @@
 Nothing heavy is imported here: `fairvl --help` answers before numpy would have loaded.
 """
 
+from . import augmenting as augmenting
 from . import curating as curating
 from . import measuring as measuring
 from . import pretraining as pretraining

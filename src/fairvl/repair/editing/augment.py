@@ -114,7 +114,8 @@ def augment(
     allow_short : bool
         End with fewer edits than the plan wants (with a `ShortfallWarning`) instead of an error.
     supervisors : sequence of str
-        Names or fingerprints of the models with which the changes were learned; a judge among them is warned of.
+        Names or fingerprints of models with which the changes were learned, beside what paths say of themselves; a
+        judge among them is warned of.
     labeller, min_confidence
         The model that made the pool's labels, if they are pseudo-labels; then ``<attribute>_confidence`` columns are
         needed, and rows below `min_confidence` are not used.
@@ -147,7 +148,8 @@ def augment(
     if isinstance(strength, AdaptiveStrength):
         editor.require("continuous")
     require_writable(out)
-    notes = gate.warn_circles(supervisors, labeller)
+    guides = [*supervisors, *sorted({way.supervisor for way in ways.values()} - {""})]
+    notes = gate.warn_circles(guides, labeller)
     records, left_out = _pool(source, plan, labeller, min_confidence)
     have = count_cells((one.attributes for one in records), plan.label, plan.attribute)
     missing = plan.shortfall(have, variants)

@@ -19,7 +19,7 @@ from .gate import Gate
 from .judges import Images
 from .plan import Plan, Request
 from .provenance import Codec
-from .seam import Editor, State, square_images
+from .seam import Dipole, Editor, State, square_images
 from .strength import AdaptiveStrength
 
 FACTORS = (1.0, 1.3, 0.9, 1.6)  # strengths of the first and the further attempts, of the chosen one
@@ -29,7 +29,7 @@ UNREADABLE, REPEATED = "unreadable image", "same pixels as another edit"
 
 @dataclass(frozen=True)
 class Change:
-    """What turns an image into one of a group: a path or an instruction, and towards which pole."""
+    """What turns an image into one of a group: a path, an instruction or a dipole of texts, and towards which pole."""
 
     what: Any
     sign: float = 1.0
@@ -44,20 +44,37 @@ class Change:
             Nothing that an editor takes, or a path for an editor without a code space.
         """
         what, sign = given if isinstance(given, tuple) and len(given) == 2 else (given, 1.0)
-        if not (isinstance(what, str) and what.strip()) and not callable(what):
+        words = isinstance(what, Dipole) or (isinstance(what, str) and bool(what.strip()))
+        if not words and not callable(what):
             raise InputError(f"a change of {what!r}; expected a path or an instruction, or (path, sign).")
         if sign not in (-1, 1):
             raise InputError(f"a change with the sign {sign!r}; expected 1 or -1.")
-        if not isinstance(what, str):
+        if not words:
             editor.require("code_space")
         return cls(what, float(sign))
 
+    @property
+    def supervisor(self) -> str:
+        """Fingerprint of the encoder with which a path was learned, where it says."""
+        return str(getattr(getattr(self.what, "model", None), "supervisor", "") or "")
+
     def as_dict(self) -> dict[str, Any]:
         """What identifies it: the text, or the path's fingerprint."""
+        if isinstance(self.what, Dipole):
+            return {"positive": list(self.what.positive), "negative": list(self.what.negative), "sign": self.sign}
         if isinstance(self.what, str):
             return {"instruction": self.what, "sign": self.sign}
-        own = getattr(self.what, "fingerprint", None) or type(self.what).__qualname__
-        return {"path": own, "attribute": getattr(self.what, "attribute", ""), "sign": self.sign}
+        return {"path": _fingerprint(self.what), "attribute": getattr(self.what, "attribute", ""), "sign": self.sign}
+
+
+def _fingerprint(path: Any) -> str:
+    """Of a path: its own, or that of the model whose path it is, or the name of its type."""
+    model: Any = getattr(path, "model", None)
+    if getattr(path, "fingerprint", None) or not hasattr(model, "fields"):
+        return str(getattr(path, "fingerprint", None) or type(path).__qualname__)
+    law, stats = model.fields[path.attribute], model.stats
+    arrays = [law.supports, law.log_gammas, law.fallback, stats.mean, stats.std]
+    return fingerprint([model.field, *(np.asarray(one).tobytes().hex() for one in arrays)])
 
 
 @dataclass
