@@ -94,6 +94,7 @@ def fit_paths(
     recipe: PathRecipe | None = None,
     penalties: Sequence[tuple[float, Any]] = (),
     codes: ArrayLike | None = None,
+    noise: ArrayLike | None = None,
     seed: int = 0,
 ) -> PathModel:
     """Learn one path per dipole.
@@ -114,6 +115,9 @@ def fit_paths(
         ``callable(before, after) -> tensor [n]`` on pixels [n, 3, h, w] in [0, 1]: identity and perceptual distances.
     codes : [m, d], optional
         Codes to learn on; default: drawn from the code space.
+    noise : [m, ...], optional
+        The noise of the same images, as `Editor.encode` gives it, so that renders are as clean as the images. Default:
+        drawn anew.
     seed : int
 
     Raises
@@ -134,7 +138,10 @@ def fit_paths(
     texts = _text_axes(encoder, chosen)
     held = _kept_axes(encoder, chosen, keep)
     pool = _pool(code_space, codes, how, seed)
-    fallbacks = _class_means(code_space, encoder, pool, texts, how, seed)
+    own = None if noise is None else np.asarray(noise, dtype=np.float32)
+    if own is not None and len(own) != len(pool):
+        raise InputError(f"{len(own)} rows of noise for {len(pool)} codes; expected one each, from the same images.")
+    fallbacks = _class_means(code_space, encoder, pool, own, texts, how, seed)
     about = {"recipe": asdict(how), "seed": seed, "keep": [list(pair) for pair in keep]}
     supervisor = encoder.card.fingerprint if hasattr(encoder, "card") else fingerprint(type(encoder).__name__)
     stats = code_space.stats
@@ -144,7 +151,7 @@ def fit_paths(
         return PathModel(field, laws, stats, chosen, supervisor, about)
     scores = stats.normalise(pool.astype(np.float64))
     first = [_first(field, scores, axis, how, seed, place) for place, axis in enumerate(fallbacks)]
-    fields, losses = _learn(code_space, pixels_in, field, scores, first, texts, held, penalties, how, seed)
+    fields, losses = _learn(code_space, pixels_in, field, scores, own, first, texts, held, penalties, how, seed)
     about["losses"] = {"first": float(np.mean(losses[:20])), "last": float(np.mean(losses[-20:]))} if losses else {}
     laws = {one.attribute: law for one, law in zip(chosen, fields, strict=True)}
     return PathModel(field, laws, stats, chosen, supervisor, about)
@@ -196,14 +203,16 @@ def _pool(space: CodeSpace, codes: ArrayLike | None, how: PathRecipe, seed: int)
     return pool
 
 
-def _class_means(space: CodeSpace, encoder: Any, pool: Codes, axes: Floats, how: PathRecipe, seed: int) -> list[Floats]:
+def _class_means(
+    space: CodeSpace, encoder: Any, pool: Codes, own: Codes | None, axes: Floats, how: PathRecipe, seed: int
+) -> list[Floats]:
     """Per dipole the unit vector between the means of codes that the encoder reads as either pole.
 
     Images are ranked by their vector along the texts' axis; the upper and the lower third are the classes, so that the
     offset between the two modalities does not matter.
     """
     part = pool[: how.labelled]
-    vectors = unit_rows(_seen(space, encoder, part, how, seed).astype(np.float64))
+    vectors = unit_rows(_seen(space, encoder, part, own, how, seed).astype(np.float64))
     scores, third = space.stats.normalise(part.astype(np.float64)), max(1, len(part) // 3)
     found = []
     for axis in axes:
@@ -216,10 +225,12 @@ def _class_means(space: CodeSpace, encoder: Any, pool: Codes, axes: Floats, how:
     return found
 
 
-def _seen(space: CodeSpace, encoder: Any, codes: Codes, how: PathRecipe, seed: int, batch: int = 64) -> NDArray[Any]:
+def _seen(
+    space: CodeSpace, encoder: Any, codes: Codes, own: Codes | None, how: PathRecipe, seed: int, batch: int = 64
+) -> NDArray[Any]:
     import torch
 
-    noise, parts = space.noise(len(codes), seed + 1), []
+    noise, parts = (space.noise(len(codes), seed + 1) if own is None else own), []
     with torch.no_grad():
         for start in range(0, len(codes), batch):
             rows = slice(start, start + batch)
@@ -253,6 +264,7 @@ def _learn(
     encode_pixels: Any,
     field: str,
     scores: Floats,
+    own: Codes | None,
     first: list[Field],
     texts: Floats,
     held: list[Floats],
@@ -278,10 +290,12 @@ def _learn(
         for group in optimiser.param_groups:
             group["lr"] = how.lr * (0.1 if iteration >= 0.9 * how.iterations else 1.0)
         rng = np.random.default_rng([seed, iteration, 6])
-        start = tensor(scores[rng.integers(0, len(scores), len(which))])
+        picked = rng.integers(0, len(scores), len(which))
+        start = tensor(scores[picked])
         signs = rng.choice(np.array([-1.0, 1.0]), len(which))
         shifts = tensor(signs * rng.uniform(*how.shift, len(which)))
-        noise = tensor(space.noise(len(which), int(rng.integers(2**31))))
+        drawn = int(rng.integers(2**31))
+        noise = tensor(space.noise(len(which), drawn) if own is None else own[picked])
         moves = torch.cat(
             [direction(field, start[i][None], supports[k], widths[k], fallbacks[k]) for i, k in enumerate(which)]
         )

@@ -103,6 +103,7 @@ class PathModel:
         recipe: PathRecipe | None = None,
         penalties: Sequence[tuple[float, Any]] = (),
         codes: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
         seed: int = 0,
     ) -> PathModel:
         """Learn paths; see `fairvl.repair.editing.path_training.fit_paths`."""
@@ -110,7 +111,7 @@ class PathModel:
 
         return fit_paths(
             code_space, encoder, dipoles, field=field, keep=keep, recipe=recipe, penalties=penalties, codes=codes,
-            seed=seed,
+            noise=noise, seed=seed,
         )  # fmt: skip
 
     @property
