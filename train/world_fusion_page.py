@@ -19,7 +19,7 @@ import numpy as np
 from world_fusion import WHOLE
 
 from fairvl.atomic import write_atomic
-from fairvl.reproduce.demos.fusion_models import FAMILIES, Lengths
+from fairvl.reproduce.demos.fusion_models import FAMILIES, LATER, LONGER, Lengths
 from fairvl.sources.world.fusion import (
     ASKING,
     SETTINGS,
@@ -230,8 +230,11 @@ def page(runs: Runs) -> str:
     counts = {f: len(runs.of("base", f)) for f in runs.families}
     words = {
         "scenes": f"{lengths.scenes:,}", "words": lengths.words, "steps": lengths.steps, "more": lengths.more,
-        "batch": lengths.batch_size, "answering": lengths.answering, "matching": lengths.matching,
-        "tested": f"{lengths.tested:,}", "planned_answers": _n(answer_amplification(ASKING)), "planned_scores": scores,
+        "batch": lengths.batch_size, "answering": lengths.answering,
+        "longer": " and ".join(f"{family} {lengths.answering * n}" for family, n in LONGER.items()),
+        "later": " and ".join(f"{family} {lengths.matching * n}" for family, n in LATER.items()),
+        "matching": lengths.matching, "tested": f"{lengths.tested:,}",
+        "planned_answers": _n(answer_amplification(ASKING)), "planned_scores": scores,
         "seeds": ", ".join(f"{family} {n}" for family, n in counts.items()),
         "closed_forms": closed_forms(runs), "gates": gates(runs), "arms": arms_table(runs),
         "levels": levels_table(runs), "utility": utility(runs), "stages": stages(runs), "margin": f"{100 * MARGIN:g}",

@@ -44,6 +44,7 @@ def check(findings: Path, thresholds: Path, as_json: bool) -> None:
         "fairvl demo study --out study-demo",
         "fairvl demo text-to-image --out images-demo",
         "fairvl demo dedup --out dedup-demo",
+        "fairvl demo pretrain --out pretrain-demo",
     )
 )
 @click.argument("name", default="audit")
@@ -58,7 +59,10 @@ def check(findings: Path, thresholds: Path, as_json: bool) -> None:
 @with_seed
 @with_json
 def demo(name: str, out: Path, seed: int, as_json: bool) -> None:
-    """One capability's whole experiment on the built-in world. NAME: audit (default), study, text-to-image or dedup."""
+    """One capability's whole experiment on the built-in world.
+
+    NAME: audit (default), study, text-to-image, dedup or pretrain.
+    """
     from ..reproduce.demos import demo as run
 
     require_writable(out)

@@ -172,6 +172,9 @@ def test_a_caption_of_the_gallery_fits_one_scene() -> None:
     assert (scenes.cue | ~named).all()
     assert (scenes.woman[named] == scenes.word[named]).all()
     assert not scenes.hidden.any()
+    few = SETTINGS["spec"].gallery(seed=2, triples=9)
+    assert Counter(few.groups) == {"male": 6, "female": 6, "neutral": 3}
+    assert len({*zip(few.captions("x"), few.word, strict=True)}) == 15
 
 
 def test_questions_and_answers_belong_to_their_scene() -> None:
@@ -194,6 +197,8 @@ def test_refuses_no_scenes_unknown_splits_and_codes_outside() -> None:
         FusionWorld().scenes(0, 1)
     with pytest.raises(InputError, match="dev"):
         FusionWorld().scenes(5, 1, split="dev")
+    with pytest.raises(InputError, match="triples"):
+        FusionWorld().gallery(1, triples=97)
     with pytest.raises(InputError, match="codes"):
         draw_scenes([6], [0], [0], [True], [True], [True], seed=0)
     with pytest.raises(InputError, match="one value per scene"):

@@ -9,10 +9,17 @@ from ...errors import InputError
 from ...findings import Findings
 from .audit import audit_demo
 from .dedup import dedup_demo
+from .pretrain import pretrain_demo
 from .study import study_demo
 from .text_to_image import text_to_image_demo
 
-DEMOS = {"audit": audit_demo, "dedup": dedup_demo, "study": study_demo, "text-to-image": text_to_image_demo}
+DEMOS = {
+    "audit": audit_demo,
+    "dedup": dedup_demo,
+    "pretrain": pretrain_demo,
+    "study": study_demo,
+    "text-to-image": text_to_image_demo,
+}
 
 
 def demo(name: str = "audit", out: Path | str | None = None, *, seed: int = 0) -> Findings:

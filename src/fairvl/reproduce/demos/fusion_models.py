@@ -32,6 +32,8 @@ from ...sources.world.fusion_drawing import OBJECTS, SIZE
 FAMILIES = ("lxmert", "albef", "blip", "vilt")
 PATCH, WORDS, WIDTH, HEADS = 12, 11, 64, 2
 WIDER = 4.0  # builders draw weights as for hundreds of dimensions; in 64 these carry too little to learn in a minute
+LONGER = {"lxmert": 4, "vilt": 7}  # families whose fresh answer head learns to look at the picture late
+LATER = {"blip": 4}  # words alone teach its decoder, so its matching encoder has seen little
 GUESSES = ("man", "woman", "person")
 GROUPS = ("male", "female", "neutral")
 
@@ -50,8 +52,8 @@ class Lengths:
         Scenes that questions are asked about, and steps of fine-tuning on them.
     matching : int
         Steps of fine-tuning for retrieval.
-    tested : int
-        Scenes of every test.
+    tested, gallery : int
+        Scenes of either test, triples of the gallery.
     batch_size : int
     masked : float
         Share of words to guess (families with masked words).
@@ -69,6 +71,7 @@ class Lengths:
     answering: int = 120
     matching: int = 50
     tested: int = 600
+    gallery: int = 96
     batch_size: int = 64
     masked: float = 0.4
     lr: float = 3e-3
@@ -153,9 +156,12 @@ def _reading(model: Any) -> Any:
 
 def teach(model: Any, task: VqaTask | Pairs, out: Path, lengths: Lengths, seed: int) -> PretrainRun:
     """Fine-tune on questions, or for retrieval."""
-    steps = lengths.answering if isinstance(task, VqaTask) else lengths.matching
+    asked = isinstance(task, VqaTask)
+    longer = (LONGER if asked else LATER).get(model.card.family, 1)
+    steps, lr = (lengths.answering if asked else lengths.matching), lengths.more_lr
     return finetune(
-        model, task, out, steps=steps, batch_size=lengths.batch_size, lr=lengths.more_lr, held_out=0.05,
+        model, task, out, steps=steps * longer, batch_size=lengths.batch_size,
+        lr=2 * lr if asked and longer > 1 else lr,
         checkpoint_every=10_000, workers=0, seed=seed, checks=lengths.checks,
     )  # fmt: skip
 
@@ -182,7 +188,7 @@ class Exam:
     @cached_property
     def gallery(self) -> Scenes:
         """Scenes of the retrieval test."""
-        return self.world.gallery(self.seed)
+        return self.world.gallery(self.seed, triples=self.lengths.gallery)
 
     def persons(self, model: Any) -> Persons:
         """Guesses of the masked person word and of the masked thing."""

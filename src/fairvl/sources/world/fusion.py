@@ -64,14 +64,20 @@ class FusionWorld:
         """`n` scenes by quota, in random order."""
         return _drawn(self, n, _stream(seed, split), seed, SPLITS.index(split))
 
-    def gallery(self, seed: int, *, split: str = "gallery test") -> Scenes:
+    def gallery(self, seed: int, *, split: str = "gallery test", triples: int = 96) -> Scenes:
         """Scenes for retrieval in which every caption fits one scene alone.
 
-        Every thing, colour and place once; two in three with a man in one scene and a woman in another, both of whom
-        show, the others with one person whose caption does not name a gender. Nothing is hidden.
+        So many triples of thing, colour and place (there are 96), each once; two in three with a man in one scene and a
+        woman in another, both of whom show, the others with one person whose caption does not name a gender. Nothing is
+        hidden.
         """
+        if not 3 <= triples <= np.prod(_SIZES):
+            raise InputError(f"triples={triples}; expected 3 to {np.prod(_SIZES)}.")
         rng = _stream(seed, split)
-        thing, colour, place = (a.ravel() for a in np.meshgrid(*map(range, _SIZES), indexing="ij"))
+        whole = np.stack([a.ravel() for a in np.meshgrid(*map(range, _SIZES), indexing="ij")])
+        thing, colour, place = (
+            whole if triples == whole.shape[1] else whole[:, rng.permutation(whole.shape[1])[:triples]]
+        )
         named = np.zeros(len(thing), bool)
         named[rng.permutation(len(thing))[: 2 * len(thing) // 3]] = True
         rows = np.concatenate([np.flatnonzero(named), np.flatnonzero(named), np.flatnonzero(~named)])
