@@ -43,7 +43,7 @@ def waterbirds(folder: Path, split: str = "test") -> Benchmark:
     DatasetError
         No ``metadata.csv``, a column that is missing, a code that is none, no row of the split.
     """
-    table = read_table(_file(folder, "metadata.csv"), strings=["img_filename"])
+    table = read_table(published_file(folder, "metadata.csv"), strings=["img_filename"])
     where = "metadata.csv"
     names = [str(name) for name in _present(require_column(table, "img_filename", where=where), "img_filename", where)]
     birds = _coded(table, "y", BIRDS, where)
@@ -54,7 +54,7 @@ def waterbirds(folder: Path, split: str = "test") -> Benchmark:
         "place": places,
         "group": [f"{bird} on {place}" for bird, place in zip(birds, places, strict=True)],
     }
-    return _benchmark(folder, "", names, columns, splits, split, file_hash(folder / where))
+    return benchmark(folder, "", names, columns, splits, split, file_hash(folder / where))
 
 
 def celeba(folder: Path, split: str = "test", attributes: Sequence[str] = ()) -> Benchmark:
@@ -68,9 +68,12 @@ def celeba(folder: Path, split: str = "test", attributes: Sequence[str] = ()) ->
         A file that is missing, a line of another length, a value that is none, files that list other images, no row of
         the split.
     """
-    labels_file, splits_file = _file(folder, "list_attr_celeba.txt"), _file(folder, "list_eval_partition.txt")
-    names, known = _celeba_labels(labels_file, ("Blond_Hair", "Male", *attributes))
-    partition = _celeba_partition(splits_file)
+    labels_file, splits_file = (
+        published_file(folder, "list_attr_celeba.txt"),
+        published_file(folder, "list_eval_partition.txt"),
+    )
+    names, known = celeba_labels(labels_file, ("Blond_Hair", "Male", *attributes))
+    partition = celeba_partition(splits_file)
     if set(partition) != set(names):
         odd = sorted(set(partition) ^ set(names))
         raise DatasetError(
@@ -88,13 +91,14 @@ def celeba(folder: Path, split: str = "test", attributes: Sequence[str] = ()) ->
     splits = [SPLITS[partition[name]] for name in names]
     images = next((inner for inner in CELEBA_IMAGES if (folder / inner).is_dir()), CELEBA_IMAGES[-1])
     seal = f"{file_hash(labels_file)} {file_hash(splits_file)}"
-    return _benchmark(folder, images, names, columns, splits, split, seal)
+    return benchmark(folder, images, names, columns, splits, split, seal)
 
 
-def _benchmark(
+def benchmark(
     folder: Path, images: str, names: Sequence[str], columns: Mapping[str, Sequence[str]], splits: Sequence[str],
-    split: str, seal: str,
+    split: str, seal: str, own_splits: bool = True,
 ) -> Benchmark:  # fmt: skip
+    """The rows of a split that `columns` [attribute][row] describe; file names are meant from ``folder / images``."""
     if split not in (*SPLITS, "all"):
         raise DatasetError(f"split={split!r}; expected one of {', '.join(SPLITS)} or all")
     check_unique(names, where=str(folder))
@@ -104,18 +108,20 @@ def _benchmark(
     bad = {row: reason for row in rows if (reason := unsafe_name(names[row]))}
     rows = [row for row in rows if row not in bad]
     shown: dict[str, Sequence[Value]] = {name: [values[row] for row in rows] for name, values in columns.items()}
-    if split == "all":
+    if split == "all" and own_splits:
         shown["split"] = [splits[row] for row in rows]
     kept = tuple(names[row] for row in rows)
     problems = tuple(Problem(names[row], f"{reason}; name files relative to the folder") for row, reason in bad.items())
     listing = Listing(kept, kept, columns=shown, problems=problems)
     locate = in_folder(folder / images)
-    training = Counter(group for group, own in zip(columns["group"], splits, strict=True) if own == "train")
+    groups = columns.get("group", ())
+    training = Counter(group for group, own in zip(groups, splits, strict=False) if own == "train")
     part = ListedPart(listing, locate, {"metadata": seal, "files": sizes_hash(locate, kept)})
     return Benchmark(part, {"group": dict(sorted(training.items()))} if training else {})
 
 
-def _file(folder: Path, name: str) -> Path:
+def published_file(folder: Path, name: str) -> Path:
+    """A file of the layout, or an error that names it."""
     if not folder.is_dir():
         raise DatasetError(f"no such folder: {str(folder)!r}. Give the folder that holds {name}")
     if not (folder / name).is_file():
@@ -140,7 +146,7 @@ def _coded(table: Mapping[str, list[Value]], name: str, meanings: Sequence[str],
     return out
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Numbered lines cut at blanks, empty ones left out."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -151,8 +157,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DatasetError(f"{path.name} is not text ({error.reason} at byte {error.start})") from error
 
 
-def _celeba_labels(path: Path, wanted: Sequence[str]) -> tuple[list[str], dict[str, list[bool]]]:
-    lines = _lines(path)
+def celeba_labels(path: Path, wanted: Sequence[str]) -> tuple[list[str], dict[str, list[bool]]]:
+    """File names, and the wanted attributes, of a file in the layout of ``list_attr_celeba.txt``."""
+    lines = numbered_lines(path)
     head = [cells for _, cells in islice(lines, 2)]
     if len(head) < 2 or len(head[0]) != 1 or not head[0][0].isdigit():
         raise DatasetError(f"{path.name}: expected the number of images in line 1 and attribute names in line 2")
@@ -175,9 +182,10 @@ def _celeba_labels(path: Path, wanted: Sequence[str]) -> tuple[list[str], dict[s
     return names, columns
 
 
-def _celeba_partition(path: Path) -> dict[str, int]:
+def celeba_partition(path: Path) -> dict[str, int]:
+    """File name to 0, 1 or 2 (train, val, test)."""
     found: dict[str, int] = {}
-    for number, cells in _lines(path):
+    for number, cells in numbered_lines(path):
         if len(cells) != 2 or cells[1] not in ("0", "1", "2"):
             raise DatasetError(f"{path.name}, line {number}: expected a file name and 0, 1 or 2 (train, val, test)")
         found[cells[0]] = int(cells[1])

@@ -20,6 +20,9 @@ FORMS = (
     "hf:NAME-OR-DIR",
     "waterbirds:DIR?split=test",
     "celeba:DIR?split=test",
+    "celeba-hq:DIR?split=train",
+    "utkface:DIR",
+    "fairface:DIR?split=val",
     "vqav2:DIR?split=val",
     "gqa:DIR?split=val",
     "nlvr2:DIR?split=dev",
@@ -35,6 +38,9 @@ _OPTIONS = {
     "hf": ("split", "config", "revision", *_COMMON),
     "waterbirds": ("split", "limit", "recode"),
     "celeba": ("split", "attributes", "limit", "recode"),
+    "celeba-hq": ("split", "attributes", "limit", "recode"),
+    "utkface": ("limit", "recode"),
+    "fairface": ("split", "limit", "recode"),
     "vqav2": ("split", "group", "limit", "recode"),
     "gqa": ("split", "questions", "group", "limit", "recode"),
     "nlvr2": ("split", "group", "limit", "recode"),
@@ -68,6 +74,8 @@ def load_dataset(source: str | Any, *, recode: Mapping[str, Mapping[Any, Value]]
             Waterbirds as published: attributes ``bird``, ``place`` and their ``group``.
         ``celeba:DIR?split=test&attributes=Smiling,Young``
             CelebA as published: ``hair`` (blond or dark), ``gender``, their ``group``, and the attributes named.
+        ``celeba-hq:DIR?split=train&attributes=Smiling``, ``utkface:DIR``, ``fairface:DIR?split=val``
+            Faces as published: ``age_group`` (young, old from 40), ``gender``, and ``race``, ``age`` where labelled.
         ``vqav2:DIR?split=val``, ``gqa:DIR?split=val``, ``nlvr2:DIR?split=dev``, ``flickr30k:DIR?split=test``
             Tasks on images and text as published: the caption is the question, sentence or caption;
             ``group=gender-en`` adds whom it names. See `fairvl.sources.datasets.vl_tasks`.
@@ -144,6 +152,9 @@ def _open(name: str, scheme: str, place: str, options: dict[str, str]) -> Datase
             benchmarks.waterbirds(folder, split) if scheme == "waterbirds" else benchmarks.celeba(folder, split, named)
         )
         parts, training = [found.part], found.training
+    elif scheme in ("celeba-hq", "utkface", "fairface"):
+        part, training = _faces(scheme, Path(place).expanduser(), options)
+        parts = [part]
     elif scheme in ("vqav2", "gqa", "nlvr2", "flickr30k"):
         from fairvl.sources.datasets.vl_tasks import TASKS
 
@@ -154,6 +165,19 @@ def _open(name: str, scheme: str, place: str, options: dict[str, str]) -> Datase
         parts = [named_part(place, options)]
     seal = {"scheme": scheme, **{key: options[key] for key in sorted(options) if key != "metadata"}}
     return PartDataset(name, parts, options=seal, limit=limit, training_counts=training)
+
+
+def _faces(scheme: str, folder: Path, options: Mapping[str, str]) -> tuple[Part, Mapping[str, Mapping[str, int]]]:
+    from fairvl.sources.datasets import face_sets
+
+    if scheme == "utkface":
+        return face_sets.utkface(folder), {}
+    if scheme == "fairface":
+        found = face_sets.fairface(folder, options.get("split", "val"))
+    else:
+        named = tuple(filter(None, options.get("attributes", "").split(",")))
+        found = face_sets.celeba_hq(folder, options.get("split", "train"), named)
+    return found.part, found.training
 
 
 def _from_object(source: Any) -> Dataset:
