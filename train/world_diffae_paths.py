@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def row(score: EditScore) -> dict[str, Any]:
     }
 
 
-def measure(editor: DiffAE, paths: PathModel, n: int, world: Portraits) -> dict[str, Any]:
+def measure(editor: DiffAE, paths: PathModel, n: int, world: Portraits, lengths: Sequence[float]) -> dict[str, Any]:
     judges = {name: FaceJudge(name) for name in ("a", "b")}
     found: dict[str, Any] = {}
     for attribute in paths.attributes:
@@ -77,7 +78,7 @@ def measure(editor: DiffAE, paths: PathModel, n: int, world: Portraits) -> dict[
                 rows = select(world, attribute, to, n // 2, part * (n // 2))
                 state = editor.encode(world.images[rows])
                 before = {key: world.truth[key][rows] for key in COMPARED}
-                strengths = [sign * s for s in STRENGTHS]
+                strengths = [sign * s for s in lengths]
                 curves[name] = edit_curve(editor, state, paths.path(attribute), to, strengths, judge.read, before)
             chosen = choose_strength(curves["a"])
             scored = next(score for score in curves["b"] if score.strength == chosen.strength)
@@ -124,10 +125,12 @@ def main() -> None:
     parser.add_argument("--docs", type=Path)
     parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--iterations", type=int, default=RECIPE.iterations)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    editor = DiffAE.load(arguments.model)
+    editor = DiffAE.load(arguments.model, steps=arguments.steps)
     if arguments.out:
         supervisor = FaceEncoder(load_encoder("world:clip"))
         state = editor.encode(faces(WorldSpec(), RECIPE.labelled, 31, split="train").images)
@@ -151,7 +154,7 @@ def main() -> None:
         found = {}
         for field in arguments.fields:
             paths = PathModel.load(arguments.measure / f"paths-{field}.safetensors")
-            found[field] = measure(editor, paths, arguments.images, world)
+            found[field] = measure(editor, paths, arguments.images, world, arguments.strengths)
             if arguments.docs:
                 sheets(editor, paths, found[field], world, arguments.docs)
         (arguments.docs or arguments.measure).mkdir(parents=True, exist_ok=True)
