@@ -120,7 +120,9 @@ def resampled_shares(events: NDArray[np.bool_], *, draws: int, seed: int) -> Sam
     return Sampled(events.mean(axis=2)[:, :, None], stacked, n)
 
 
-def crossed_interval(by_seed: Floats, draws: Floats, n: int, *, level: float = 0.95, share: bool = False) -> Estimate:
+def crossed_interval(
+    by_seed: Floats, draws: Floats, n: int, *, level: float = 0.95, share: bool = False, bound: float = np.inf
+) -> Estimate:
     """Mean over seeds with an interval for new images *and* new training seeds.
 
     The variance is that of the mean under resampled images plus that between seeds over their number (images and seeds
@@ -135,6 +137,8 @@ def crossed_interval(by_seed: Floats, draws: Floats, n: int, *, level: float = 0
         Its mean over seeds under resampled images.
     share : bool
         It lies between 0 and 1.
+    bound : float
+        It lies between minus this and this.
 
     References
     ----------
@@ -166,9 +170,7 @@ def crossed_interval(by_seed: Floats, draws: Floats, n: int, *, level: float = 0
         return Estimate(value, n=n, level=level, note="no interval: the same in every seed and resample")
     freedom = total**2 / ((between**2 / (seeds - 1) if seeds > 1 else 0.0) + images**2 / max(n - 1, 1))
     half = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(total)
-    low, high = value - half, value + half
-    if share:
-        low, high = max(low, 0.0), min(high, 1.0)
+    low, high = max(value - half, 0.0 if share else -bound), min(value + half, 1.0 if share else bound)
     note = "" if seeds > 1 else "one seed: what another training would give is not in the interval"
     return Estimate(value, low, high, n, level, method, note)
 

@@ -262,7 +262,12 @@ def _rows(
         note = _note(name, frame, few)
         levels = {
             arm: crossed_interval(
-                sampled.values[a, :, place], sampled.draws[:, a, place], sampled.n, level=level, share=name in SHARES
+                sampled.values[a, :, place],
+                sampled.draws[:, a, place],
+                sampled.n,
+                level=level,
+                share=name in SHARES,
+                bound=1.0,
             )
             for a, arm in enumerate(arms)
         }

@@ -130,13 +130,19 @@ class InstructionEditor(_Pipeline):
         self._check_length(told.instructions)
         return told
 
+    def _prompts(self, told: str) -> list[str]:
+        """What the model reads for each pole; the instruction itself where there is one alone."""
+        poles = told.split("\n")
+        template: str = self.settings["template"]
+        return poles if len(poles) == 1 else [template.format(pole) for pole in poles]
+
     def _check_length(self, told: Sequence[str]) -> None:
         tokenizer = getattr(self.pipeline, "tokenizer", None)
         window = getattr(tokenizer, "model_max_length", None)
         if tokenizer is None or window is None or window > 10_000:
             return
         for pair in set(told):
-            for text in pair.split("\n"):
+            for text in self._prompts(pair):
                 found = len(tokenizer(text, truncation=False, verbose=False).input_ids)
                 if found > window:
                     raise InputError(f"{text[:60]!r}: {found} tokens, the model reads {window}. Shorten it.")
@@ -149,8 +155,8 @@ class InstructionEditor(_Pipeline):
         if not state.instructions or amount == 0:
             untouched: Images = state.images[i]
             return untouched
-        positive, _, negative = state.instructions[i].partition("\n")
-        prompt = positive if not negative else self.settings["template"].format(positive if amount > 0 else negative)
+        prompts = self._prompts(state.instructions[i])
+        prompt = prompts[0 if amount > 0 else -1]
         options: dict[str, Any] = {"num_inference_steps": self.steps, "output_type": "np"}
         if "guidance_scale" in self.accepted:
             base = self.settings["guidance"] or float(self.accepted["guidance_scale"].default)
@@ -322,7 +328,7 @@ class TextPath:
     The direction at f is ``-sum_i a_i g exp(-g |f - t_i|^2) (f - t_i)`` with a = (1, -1) and
     ``g = -ln(beta) / |t+ - t-|^2``, of unit length; computed with the largest exponent taken out, because image and
     text vectors lie so far apart that the exponentials vanish. Strength is the length of the way in units of the
-    texts' distance.
+    texts' distance, walked in midpoint steps, so that the way back ends near its beginning.
 
     References
     ----------
@@ -358,7 +364,7 @@ class TextPath:
         values = np.asarray(codes, np.float64)
         step = (check_strength(strength, len(values)).astype(np.float64) * self.distance / self.steps)[:, None]
         for _ in range(self.steps):
-            values = values + step * self.direction(values)
+            values = values + step * self.direction(values + step / 2 * self.direction(values))
         return np.asarray(values, np.float32)
 
 
