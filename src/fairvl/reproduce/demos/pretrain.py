@@ -34,7 +34,7 @@ from .fusion_models import (
 )
 
 FAMILY = "albef"
-LENGTHS = Lengths()
+LENGTHS = Lengths(scenes=6000, words=350, steps=120, more=60, matching=40, gallery=48)
 NEUTRAL, CONTROL = "neutral", "control"
 ONE_MODEL = "one model per arm: docs/pretraining.md repeats it over families and seeds"
 
