@@ -45,7 +45,7 @@ KEEP = (
     ("a person smiling", "a person not smiling"),
 )
 STRENGTHS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
-RECIPE = PathRecipe(iterations=200, replicas=4, steps=6, grad_last=4, lr=0.05, labelled=320)
+RECIPE = PathRecipe(iterations=80, replicas=4, steps=6, grad_last=4, lr=0.01, labelled=320, spread=0.2)
 COMPARED = ("age_group", "skin", "glasses", "gender", "smile", "hair_length")
 
 

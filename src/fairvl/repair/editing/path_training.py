@@ -53,6 +53,8 @@ class PathRecipe:
         Images that the encoder reads to find the class means: the linear paths, and the first supports of signed ones.
     start : "means" or "random"
         Where signed supports begin: around the class means' axis, or anywhere on their sphere.
+    spread : float
+        How far around the axis: 0 puts all pairs on it.
     """
 
     iterations: int = 300
@@ -68,6 +70,7 @@ class PathRecipe:
     beta: float = 0.5
     labelled: int = 512
     start: str = "means"
+    spread: float = 0.5
 
     def __post_init__(self) -> None:
         whole = {"iterations": 0, "replicas": 1, "steps": 1, "grad_last": 1, "pairs": 1, "labelled": 8}
@@ -253,7 +256,7 @@ def _first(field: str, scores: Floats, axis: Floats, how: PathRecipe, seed: int,
     radius = float(np.linalg.norm(scores, axis=1).mean())
     drawn = unit_rows(rng.standard_normal((how.pairs, scores.shape[1])))
     if how.start == "means":
-        drawn = unit_rows(axis[None] + 0.5 * drawn)
+        drawn = unit_rows(axis[None] + how.spread * drawn)
     supports = radius * np.concatenate([drawn, -drawn])
     width = float(np.log(-np.log(how.beta) / (2 * radius) ** 2))
     return Field(supports, np.full(2 * how.pairs, width), axis)
