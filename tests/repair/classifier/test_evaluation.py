@@ -26,7 +26,7 @@ def case(rng, n=300, classes=2, groups=2, accuracy=0.8):
 @pytest.mark.parametrize("groups", [2, 3])
 def test_binary_metrics_equal_fairlearn(groups):
     rng = np.random.default_rng(groups)
-    for _ in range(50):
+    for _ in range(15):
         frame, predicted = case(rng, groups=groups)
         found = classifier_metrics(frame, predicted)
         args = {"sensitive_features": frame.group}
@@ -98,20 +98,21 @@ def test_pairing_takes_out_what_the_arms_share():
 def test_intervals_cover_new_images_and_new_seeds():
     """Truth: an accuracy per seed around 0.8, tested on images that all seeds share."""
     rng = np.random.default_rng(5)
-    covered, only_images, trials, n, seeds = 0, 0, 150, 150, 4
+    covered, only_images, trials, n, seeds = 0, 0, 200, 150, 4
+    points, weight = np.polynomial.hermite_e.hermegauss(60)
+    truth = (weight / weight.sum() / (1 + np.exp(-(1.4 + np.hypot(0.7, 0.4) * points)))).sum()
     for _ in range(trials):
         shared = rng.normal(0, 0.7, n)
         of_seed = rng.normal(0, 0.4, seeds)
         right = rng.random((seeds, n)) < 1 / (1 + np.exp(-(1.4 + shared[None] + of_seed[:, None])))
         by_seed = right.mean(axis=1)
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=100)
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=60)
         draws = weights @ right.mean(axis=0) / n
         found = crossed_interval(by_seed, draws, n, share=True)
-        truth = 0.7744
         covered += found.low <= truth <= found.high
         only_images += abs(found.value - truth) <= 1.96 * draws.std()
-    assert covered / trials >= 0.92
-    assert only_images / trials < 0.9  # images alone would claim too much
+    assert covered / trials >= 0.9  # 0.941 in 1,000 trials
+    assert only_images / trials < 0.8  # images alone would claim too much
 
 
 def test_one_seed_and_no_variation_say_so():

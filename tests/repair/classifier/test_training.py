@@ -50,7 +50,7 @@ def material(tmp_path_factory):
 
 def test_every_arm_reports_every_metric_with_its_pairs(material, tmp_path):
     real, test, balanced, pairs = material
-    options = {"augmented": balanced, "pairs": pairs, "backbone": "small", "steps": 6, "batch_size": 16, "seeds": 2,
+    options = {"augmented": balanced, "pairs": pairs, "backbone": "small", "steps": 3, "batch_size": 16, "seeds": 2,
                "draws": 50, "test": test, **NAMES}  # fmt: skip
     found = train_classifier(real, out=tmp_path / "out", **options)
     arms = ("baseline", "augmented", "reweighted", "duplicated", "unedited")

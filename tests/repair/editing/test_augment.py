@@ -72,7 +72,7 @@ def contents(folder):
 
 def test_exactly_as_many_distinct_verified_files_as_the_plan_asked_for(tmp_path):
     """The released writer of the paper began its file names anew with each batch: 200 edits left 64 files."""
-    data = world(120)
+    data = world(90)
     plan = Plan.from_dataset(data, label="hat", attribute="tone")
     assert plan.n > 3 * 8  # many more than a block
     done = run(data, tmp_path / "out", plan=plan)
@@ -91,7 +91,7 @@ def test_exactly_as_many_distinct_verified_files_as_the_plan_asked_for(tmp_path)
     assert dict(done.counts) == plan.result
     assert len(set(plan.result.values())) <= 2
     balanced = fairvl.load_dataset(done.dataset)
-    assert len(list(balanced)) == 120 + plan.n
+    assert len(list(balanced)) == 90 + plan.n
     assert Plan.from_dataset(balanced, label="hat", attribute="tone").n == 0 if _balanced(done) else True
 
 
