@@ -34,7 +34,7 @@ from fairvl.study.stages import StageRow, link_of_stages
 DOCS = Path(__file__).parents[1] / "docs"
 DATA = DOCS / "world_pretraining"
 Row = dict[str, str]
-GATE, MARGIN = 0.03, 0.02
+GATE, MARGIN, STAGE_SEEDS = 0.03, 0.02, 4
 COLOURS = {"lxmert": "#1f4e9c", "albef": "#b3261e", "blip": "#1a6e3c", "vilt": "#9a6700"}
 ARMS = ("base", "neutral", "control")
 TASKS = (
@@ -134,6 +134,16 @@ def arms_table(runs: Runs) -> str:
     return "\n".join(lines)
 
 
+def decided(runs: Runs) -> str:
+    """Which differences between the arms have an interval without 0."""
+    cells = {
+        f"{name}, {family}": runs.differences(family, column) for column, name in TASKS for family in runs.families
+    }
+    cells |= {f"{name}, all families": _pooled(runs, column) for column, name in TASKS}
+    apart = [name for name, d in cells.items() if len(d) > 1 and (f := paired_test(d)).low * f.high > 0]
+    return f"{len(apart)} of {len(cells)} intervals exclude 0" + (f" ({'; '.join(apart)})" if apart else "")
+
+
 def levels_table(runs: Runs) -> str:
     """Means of every arm."""
     lines = ["| family | arm | " + " | ".join(name for _, name in (*TASKS, *UTILITY)) + " |", "|---|---|" + "---|" * 7]
@@ -168,7 +178,7 @@ def stages(runs: Runs) -> str:
     rows = [
         StageRow(row["family"], row["arm"], int(row["seed"]), *(float(row[c]) for c in ("t_to_a", "a_to_t", "vqa")))
         for row in runs.rows
-        if row["setting"] == WHOLE
+        if row["setting"] == WHOLE and len(runs.of("base", row["family"])) >= STAGE_SEEDS
     ]
     found = link_of_stages(rows)
     notes = "; ".join(found.notes)
@@ -238,6 +248,7 @@ def page(runs: Runs) -> str:
         "seeds": ", ".join(f"{family} {n}" for family, n in counts.items()),
         "closed_forms": closed_forms(runs), "gates": gates(runs), "arms": arms_table(runs),
         "levels": levels_table(runs), "utility": utility(runs), "stages": stages(runs), "margin": f"{100 * MARGIN:g}",
+        "decided": decided(runs), "stage_seeds": STAGE_SEEDS,
     }  # fmt: skip
     text = (DATA / "introduction.md").read_text(encoding="utf-8")
     for name, value in words.items():
