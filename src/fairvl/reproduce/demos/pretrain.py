@@ -35,7 +35,7 @@ from .fusion_models import (
 
 FAMILY = "albef"
 LENGTHS = Lengths(scenes=6000, words=350, steps=120, more=60, matching=40, gallery=48)
-NEUTRAL, CONTROL = "neutral", "control"
+NEUTRAL, CONTROL = "neutral", "own captions"  # the report takes "control" for a random operator
 ONE_MODEL = "one model per arm: docs/pretraining.md repeats it over families and seeds"
 
 
@@ -80,22 +80,27 @@ def _measured(out: Path, seed: int, lengths: Lengths, family: str) -> list[Findi
     base = learn(start(family, seed), shown, out / "pretrained", lengths, neutral=None, more=False, seed=seed).model
     models = {"": base}
     for arm, captions in ((NEUTRAL, neutral), (CONTROL, None)):
-        models[arm] = learn(base, shown, out / arm, lengths, neutral=captions, more=True, seed=seed).model
+        folder = out / arm.replace(" ", "-")
+        models[arm] = learn(base, shown, folder, lengths, neutral=captions, more=True, seed=seed).model
     found = masked_words({arm: exam.persons(model) for arm, model in models.items()}, seed)
     task = questions(exam.asking.scenes(lengths.questions, seed, split="questions"))
     answered = {
-        arm: exam.answers(teach(model, task, out / f"{arm or 'pretrained'}-questions", lengths, seed).model)
+        arm: exam.answers(teach(model, task, _folder(out, arm, "questions"), lengths, seed).model)
         for arm, model in models.items()
     }
     found += answers(answered, seed)
     more = pairs(world.scenes(lengths.scenes // 2, seed, split="gallery"))
     hits = {
-        arm: exam.hits(teach(model, more, out / f"{arm or 'pretrained'}-retrieval", lengths, seed).model)
+        arm: exam.hits(teach(model, more, _folder(out, arm, "retrieval"), lengths, seed).model)
         for arm, model in models.items()
     }
     for way in hits[""]:
         found += by_group({arm: each[way] for arm, each in hits.items()}, exam.gallery.groups, f"{way}, R@1", seed)
     return found
+
+
+def _folder(out: Path, arm: str, task: str) -> Path:
+    return out / f"{arm.replace(' ', '-') or 'pretrained'}-{task}"
 
 
 def masked_words(said: Mapping[str, Persons], seed: int, draws: int = 1000) -> list[Finding]:
