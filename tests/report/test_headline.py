@@ -188,3 +188,32 @@ def test_the_group_that_a_subset_loses_stands_first(findings):
     assert "random subset of the same size" in everything(told)
     assert "One model per subset." in told.sentences
     assert "share of dark" not in everything(said(findings))
+
+
+def test_a_model_that_names_nobody_is_not_said_to_be_repaired(findings):
+    """Amplification below 0 because no word of a group is ever said: the headline's sentences call it erasure."""
+
+    def rows(task, repair, before, after, *, erasure, half=0.02):
+        extra = {"task": task, "role": "fairness", "direction": "t->a"}
+        shared = {"metric": "amplification", "unit": "share", "n": 600, "level": 0.95, "groups": "(all)",
+                  "attribute": "gender", "pair_id": task}  # fmt: skip
+        for arm, value, named in (
+            ("before", before, ""),
+            ("after", after, repair),
+            ("difference", after - before, repair),
+        ):
+            yield Finding(
+                **shared, value=value, low=value - half, high=value + half, arm=arm,
+                extra={**extra, "repair": named, "erasure": erasure and arm != "before"},
+            )  # fmt: skip
+
+    more = [*rows("person word", "orthogonal", 0.12, -0.2, erasure=True),
+            *rows("answers", "orthogonal", 0.05, 0.05, erasure=False),
+            *rows("words", "calibrated", 0.12, 0.04, erasure=False)]  # fmt: skip
+    told = said(Findings([*findings, *more], findings.settings)).sentences
+    about = [line for line in told if line.startswith("Amplification")]
+    assert len(about) == 2
+    assert "\u201cperson word\u201d" in about[0]
+    assert about[0].endswith("with orthogonal, which names nobody any more: that is erasure, not repair.")
+    assert about[1].endswith("with calibrated.")
+    assert not [line for line in said(findings).sentences if "mplification" in line]

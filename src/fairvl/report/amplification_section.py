@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .changes import excludes_zero
 from .charts import Axis, Line, forest
 from .figures import (
     MOST_FIGURES,
@@ -20,10 +21,11 @@ from .figures import (
     used,
 )
 from .pairing import Comparison, Measurement
-from .vocabulary import NO_TASK, metric_of, spaced
+from .vocabulary import NO_TASK, metric_of, spaced, value_text
 
 _MEANS = ("amplification", "amplification_beyond_rates", "amplification_absolute")
 _AXIS = "percentage points"
+MOST_SENTENCES = 6
 
 
 def amplification(comparison: Comparison) -> Section | None:
@@ -44,6 +46,24 @@ def amplification(comparison: Comparison) -> Section | None:
         tuple(figures[:MOST_FIGURES]),
         "Amplification",
     )
+
+
+def amplification_sentences(comparison: Comparison) -> list[str]:
+    """What each repair did to amplification: a clear change, and whether the model merely names nobody any more."""
+    told = []
+    for m in comparison.where("amplification"):
+        about = m.free("task") or spaced(m.first.attribute)
+        for i, row in sorted(m.cells.items()):
+            repair, before = comparison.series[i].repair, m.cells.get(comparison.before_of(i))
+            change = m.changes.get(i)
+            if not repair or before is None or change is None:
+                continue
+            moved = f"Amplification in \u201c{about}\u201d went from {value_text(before)} to {value_text(row)}"
+            if row.extra.get("erasure"):
+                told.append(f"{moved} with {repair}, which names nobody any more: that is erasure, not repair.")
+            elif excludes_zero(change):
+                told.append(f"{moved} with {repair}.")
+    return told[:MOST_SENTENCES]
 
 
 def _means(comparison: Comparison, members: Sequence[Measurement]) -> Figure:

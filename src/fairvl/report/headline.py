@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
+from .amplification_section import amplification_sentences
 from .changes import Change, Family, change_of, families, treated_attributes, utility_changes
 from .dedup_sections import dedup_headline, is_dedup, least_share
 from .description import describe
@@ -38,6 +39,7 @@ def headline(comparison: Comparison) -> Headline:
     """The headline of the report, in the variant that the findings support."""
     made = _headline(comparison)
     told = [line for run in comparison.runs for line in without_labels(run.findings.settings)]
+    told += amplification_sentences(comparison)
     told += [caveat for run in comparison.runs if isinstance(caveat := run.findings.settings.get("caveat"), str)]
     return replace(made, sentences=(*told, *made.sentences)) if told else made
 
