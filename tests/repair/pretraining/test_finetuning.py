@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import fairvl
 from fairvl.errors import DatasetError, InputError, TrainingError
-from fairvl.repair.pretraining import Pairs, ReasoningTask, VqaTask, finetune
+from fairvl.repair.pretraining import Pairs, ReasoningTask, VqaTask, finetune, reasoning_task
 from fairvl.repair.pretraining.run import weights_hash
 from fairvl.repair.pretraining.tasks import soft_scores
 
@@ -100,3 +103,25 @@ def test_broken_tasks_are_refused(tmp_path, build, colour_pairs):
     task, _ = questions(colour_pairs, 40)
     with pytest.raises(InputError, match="no option rate"):
         finetune(build("albef"), task, tmp_path / "x", steps=1, batch_size=4, rate=1)
+
+
+def test_a_folder_of_nlvr2_becomes_a_task_with_both_images(tmp_path, build):
+    colours = {"img0": (255, 0, 0), "img1": (0, 0, 255)}
+    (tmp_path / "dev").mkdir()
+    lines = []
+    for number in range(8):
+        for side, colour in colours.items():
+            Image.new("RGB", (32, 32), colour).save(tmp_path / f"dev/dev-{number}-0-{side}.png")
+        lines.append({"identifier": f"dev-{number}-0-0", "sentence": "red is over blue", "label": str(number % 2 == 0)})
+    (tmp_path / "dev.json").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    task = reasoning_task(tmp_path, split="dev")
+    assert task.labels == [True, False] * 4
+    assert task.left[3]() == (tmp_path / "dev/dev-3-0-img0.png").read_bytes()
+    assert task.right[3]() == (tmp_path / "dev/dev-3-0-img1.png").read_bytes()
+    run = finetune(build("blip"), task, tmp_path / "run", steps=2, batch_size=4, held_out=0, checks=False)
+    pictures = [[np.asarray(Image.new("RGB", (32, 32), colour))] for colour in colours.values()]
+    assert np.isfinite(run.model.score(*pictures, ["red is over blue"])).all()
+    lines[5]["label"] = None
+    (tmp_path / "dev.json").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    with pytest.raises(DatasetError, match=r"'dev-5-0-0' lacks .* a label True or False"):
+        reasoning_task(tmp_path, split="dev")

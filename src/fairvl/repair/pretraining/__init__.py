@@ -11,6 +11,7 @@ from .run import PretrainRun as PretrainRun
 from .run import pretrain as pretrain
 from .tasks import ReasoningTask as ReasoningTask
 from .tasks import VqaTask as VqaTask
+from .tasks import reasoning_task as reasoning_task
 from .tasks import vqa_task as vqa_task
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "neutral_probability",
     "pretrain",
     "read_pairs",
+    "reasoning_task",
     "released_ramp",
     "vqa_task",
 ]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ...errors import DatasetError, InputError
 from ...measure.tasks import normalise_answer, vqa_soft_accuracy
 from ...sources.datasets import Dataset, load_dataset
-from ...sources.datasets.vl_tasks import human_answers
+from ...sources.datasets.vl_tasks import human_answers, right_image
 from .pairs import check_ids, hash_images
 
 
@@ -130,6 +131,25 @@ def vqa_task(dataset: Dataset | str, *, candidates: Sequence[str] | None = None,
     if candidates is None and len(task.choices) > most:
         task = VqaTask(ids, images, questions, answers, task.choices[:most], image_ids, source.fingerprint)
     return task
+
+
+def reasoning_task(folder: Path | str, *, split: str = "train") -> ReasoningTask:
+    """A task from a folder in the layout of NLVR2: ``nlvr2:FOLDER?split=SPLIT`` with both images of every example.
+
+    Raises
+    ------
+    DatasetError
+        A record without an image, a sentence, or a label True or False (the test files may hold none).
+    """
+    source = load_dataset(f"nlvr2:{folder}?split={split}")
+    rows = []
+    for record in source:
+        label = record.attributes.get("label")
+        if record.image is None or not record.caption or label not in ("True", "False"):
+            raise DatasetError(f"{source.name}: {record.id!r} lacks an image, a sentence or a label True or False.")
+        rows.append((record.id, record.image, right_image(folder, record), record.caption, label == "True"))
+    ids, left, right, sentences, labels = (list(column) for column in zip(*rows, strict=True))
+    return ReasoningTask(ids, left, right, sentences, labels, source.fingerprint)
 
 
 def soft_scores(people: Sequence[str]) -> dict[str, float]:

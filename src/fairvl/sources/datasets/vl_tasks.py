@@ -22,7 +22,7 @@ from fairvl.fingerprints import file_hash
 from fairvl.sources.captions import caption_group, image_group
 from fairvl.sources.datasets.files import unsafe_name
 from fairvl.sources.datasets.listed import ListedPart, Listing, in_folder, sizes_hash
-from fairvl.sources.datasets.record import Problem, Value
+from fairvl.sources.datasets.record import Problem, Record, Value
 
 COCO = {"train": "train2014", "val": "val2014", "test": "test2015", "test-dev": "test-dev2015"}
 _COCO_IMAGES = {"test-dev": "test2015"}
@@ -149,6 +149,11 @@ def nlvr2(folder: Path, options: Mapping[str, str]) -> ListedPart:
         }
         rows.append(_Row(key, left, text, columns))
     return _part(folder, rows, options, [file_hash(path)])
+
+
+def right_image(folder: Path | str, record: Record) -> Callable[[], bytes]:
+    """What reads the bytes of the right image of a record of ``nlvr2:FOLDER``."""
+    return in_folder(Path(folder))(str(record.attributes["right_image"]))
 
 
 def flickr30k(folder: Path, options: Mapping[str, str]) -> ListedPart:
