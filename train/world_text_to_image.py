@@ -1,7 +1,7 @@
 """Train the world's small text-to-image model and save it as a plain `diffusers` folder.
 
-    python train/world_text_to_image.py --out /tmp/models --seeds 11 12 13
-    python train/world_text_to_image.py --ship /tmp/models/seed-11
+    python train/world_text_to_image.py --out MODELS --seeds 11 12 13
+    python train/world_text_to_image.py --ship MODELS/seed-11
 
 A few minutes a seed on two cores. The autoencoder and the judge see every occupation and gender equally often and are
 shared by all seeds; text encoder and denoiser are trained per seed on the biased world.

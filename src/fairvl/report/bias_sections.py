@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from .changes import families, treated_attributes, utility_changes
+from .changes import Family, families, treated_attributes, utility_changes
 from .charts import Axis, Line, Panel, Ray, dots, forest, slope
 from .figures import (
     MOST_FIGURES,
@@ -36,74 +36,72 @@ def before_after(comparison: Comparison) -> Section | None:
     if not after:
         return None
     treated = treated_attributes(comparison)
-    figures: list[Figure] = []
-    for family in families(comparison, treated)[:2]:
-        members = family.members
-        if family.name == "retrieval skew":
-            per_query = tuple(
-                m for m in comparison.where("max_skew") if not treated or m.first.attribute in ("", *treated)
-            )
-            members = per_query or members
-        share = members[0].first.unit == "share"
-        panels = []
-        for i in after[:MOST_PANELS]:
-            start = comparison.before_of(i)
-            rays = tuple(
-                Ray(
-                    name_of(m),
-                    bias_size(m.cells[start]),
-                    bias_size(m.cells[i]),
-                    f"{name_of(m)}: {value_text(m.cells[start])} \u2192 {value_text(m.cells[i])}",
-                )
-                for m in members
-                if start in m.cells and i in m.cells
-            )
-            panels += _panel(comparison.series[i], rays, share)
-        if panels:
-            what = f"size of bias: {family.name}" + (" |d|" if family.name == "association" else "")
-            figures.append(
-                Figure(
-                    f"Fairness: {family.name}",
-                    slope(
-                        panels,
-                        Axis(f"{what} (lower is fairer)", "points" if share else "plain"),
-                        title=f"{family.name} before and after each repair",
-                        description="One panel per repair; thin lines are single tests, the bold one is their mean.",
-                    ),
-                    _slope_words(panels, family.item),
-                )
-            )
-    panels = []
-    for i in after[:MOST_PANELS]:
-        changes = utility_changes(comparison, i, treated)
-        rays = tuple(
-            Ray(c.name, c.before.value, c.after.value, f"{c.name}: {value_text(c.before)} \u2192 {value_text(c.after)}")
-            for c in changes
-        )
-        panels += _panel(comparison.series[i], rays, True)
-    if panels:
-        figures.append(
-            Figure(
-                "Utility, on the same page",
-                slope(
-                    panels,
-                    Axis("share correct (higher is better)", "percent", include=(1.0,), bounds=SHARE, zero=False),
-                    title="Utility before and after each repair",
-                    description="One panel per repair; thin lines are single tasks, the bold one is their mean.",
-                ),
-                _utility_words(panels, treated),
-            )
-        )
-    if not figures:
+    shown = after[:MOST_PANELS]
+    figures = [_bias_slopes(comparison, family, shown, treated) for family in families(comparison, treated)[:2]]
+    found = [figure for figure in (*figures, _utility_slopes(comparison, shown, treated)) if figure is not None]
+    if not found:
         return None
     return Section(
         "before-after",
         "Before and after",
         "The same measurements, run twice on the same input. "
         "Fairness and utility stand together, because either alone can be bought with the other."
-        + left_out(len(after), min(len(after), MOST_PANELS), "repairs", "the first"),
-        tuple(figures),
+        + left_out(len(after), len(shown), "repairs", "the first"),
+        tuple(found),
     )
+
+
+def _bias_slopes(
+    comparison: Comparison, family: Family, shown: Sequence[int], treated: tuple[str, ...]
+) -> Figure | None:
+    members = family.members
+    if family.name == "retrieval skew":
+        per_query = tuple(m for m in comparison.where("max_skew") if not treated or m.first.attribute in ("", *treated))
+        members = per_query or members
+    share = members[0].first.unit == "share"
+    panels = []
+    for i in shown:
+        start = comparison.before_of(i)
+        rays = tuple(
+            Ray(
+                name_of(m),
+                bias_size(m.cells[start]),
+                bias_size(m.cells[i]),
+                f"{name_of(m)}: {value_text(m.cells[start])} \u2192 {value_text(m.cells[i])}",
+            )
+            for m in members
+            if start in m.cells and i in m.cells
+        )
+        panels += _panel(comparison.series[i], rays, share)
+    if not panels:
+        return None
+    what = f"size of bias: {family.name}" + (" |d|" if family.name == "association" else "")
+    chart = slope(
+        panels,
+        Axis(f"{what} (lower is fairer)", "points" if share else "plain"),
+        title=f"{family.name} before and after each repair",
+        description="One panel per repair; thin lines are single tests, the bold one is their mean.",
+    )
+    return Figure(f"Fairness: {family.name}", chart, _slope_words(panels, family.item))
+
+
+def _utility_slopes(comparison: Comparison, shown: Sequence[int], treated: tuple[str, ...]) -> Figure | None:
+    panels = []
+    for i in shown:
+        rays = tuple(
+            Ray(c.name, c.before.value, c.after.value, f"{c.name}: {value_text(c.before)} \u2192 {value_text(c.after)}")
+            for c in utility_changes(comparison, i, treated)
+        )
+        panels += _panel(comparison.series[i], rays, True)
+    if not panels:
+        return None
+    chart = slope(
+        panels,
+        Axis("share correct (higher is better)", "percent", include=(1.0,), bounds=SHARE, zero=False),
+        title="Utility before and after each repair",
+        description="One panel per repair; thin lines are single tasks, the bold one is their mean.",
+    )
+    return Figure("Utility, on the same page", chart, _utility_words(panels, treated))
 
 
 def _panel(series: Series, rays: Sequence[Ray], share: bool) -> list[Panel]:

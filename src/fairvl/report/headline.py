@@ -89,7 +89,8 @@ def _repaired(comparison: Comparison) -> Headline:
             cards.append(card)
             if as_good:
                 text += f" A random {what.split()[0]} did about as well, so the repair itself cannot be credited."
-    if not controls and not change.family.name.endswith("of images"):
+    operators = any(run.findings.settings.get("repairs") for run in comparison.runs)
+    if not controls and operators:  # other repairs have controls of their own kind
         sentences.append(
             "No random control operator was measured, so this report cannot tell the repair\u2019s effect from that of "
             "removing any direction."

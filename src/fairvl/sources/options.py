@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import FairVLError
 
+Loaded = TypeVar("Loaded")
 TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def find_loader(
+    name: object, kind: str, loaders: Mapping[str, Callable[..., Loaded]], forms: Sequence[str],
+    error: type[FairVLError],
+) -> tuple[Callable[..., Loaded], str, str]:  # fmt: skip
+    """The loader of ``prefix:target?query``, the target and the query; what is not understood is raised as `error`.
+
+    Examples
+    --------
+    >>> find_loader("disk:a/b?steps=4", "model", {"disk": print}, ["disk:PATH"], FairVLError)[1:]
+    ('a/b', 'steps=4')
+    """
+    expected = f"Expected one of: {'; '.join(forms)}."
+    if not isinstance(name, str):
+        raise error(f"{kind} name {name!r}. {expected}")
+    head, _, query = name.partition("?")
+    prefix, _, target = head.partition(":")
+    loader = loaders.get(prefix)
+    if loader is None or not target:
+        near = get_close_matches(prefix, loaders, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near and near[0] != prefix else ""
+        raise error(f"{kind} name {name!r} is not understood.{hint} {expected}")
+    return loader, target, query
 
 
 def loader_options(

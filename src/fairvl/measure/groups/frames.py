@@ -16,7 +16,7 @@ from ...stats.codes import MISSING, GroupCodes, encode
 from ...stats.estimate import Estimate
 from ...stats.rates import wilson
 from ...stats.spread import Extremes, GapBand, floor, lowest_band
-from .result import GroupFrame
+from .result import Comparison, GroupFrame
 
 
 def group_codes(groups: Any) -> GroupCodes:
@@ -63,6 +63,13 @@ class Kind:
     name: str
     higher: bool
     rows: tuple[FloatArray, ...] | None
+
+
+def make_comparison(values: Resampled, kind: Kind, groups: GroupCodes, minimum: int) -> Comparison:
+    """Before, after and their difference, from vectors that stand one behind the other."""
+    length = len(values.observed) // 3
+    before, after = (make_frame(values, i * length, i, kind, groups, minimum) for i in range(2))
+    return Comparison(before, after, make_frame(values, 2 * length, None, kind, groups, minimum))
 
 
 def make_frame(values: Resampled, at: int, arm: int | None, kind: Kind, groups: GroupCodes, minimum: int) -> GroupFrame:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ...stats.cells import Resampling, Seed
 from ...stats.rates import over_classes
-from .frames import group_codes, make_frame
+from .frames import group_codes, make_comparison, make_frame
 from .resampled import cells_bootstrap, rows_bootstrap
 from .result import MINIMUM, Comparison, GroupFrame, GroupSummary, SummaryComparison
 from .summary import summary, summary_bootstrap
@@ -113,9 +113,7 @@ def compare(
     else:
         table = Table.of(y_true, arms, codes, positive)
         values, kind = cells_bootstrap(metric, table, plan)
-    length = len(values.observed) // 3
-    before, after = (make_frame(values, i * length, i, kind, codes, minimum) for i in range(2))
-    return Comparison(before, after, make_frame(values, 2 * length, None, kind, codes, minimum))
+    return make_comparison(values, kind, codes, minimum)
 
 
 def group_summary(

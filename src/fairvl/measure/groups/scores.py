@@ -19,7 +19,7 @@ from ...stats.cells import Cells, FloatArray, Resampled, Resampling, Seed, boots
 from ...stats.codes import GroupCodes
 from ...stats.rates import divide
 from ...stats.spread import Extremes
-from .frames import Kind, frame_units, frame_vector, group_codes, join, join_units, make_frame
+from .frames import Kind, frame_units, frame_vector, group_codes, join, join_units, make_comparison, make_frame
 from .result import MINIMUM, Comparison, GroupFrame
 
 
@@ -93,9 +93,7 @@ def compare_scores(
     codes = group_codes(groups)
     table = _Units.of((before, after), codes, units)
     values, kind = _resample(table, codes, name, higher_is_better, Resampling(n_boot, level, seed))
-    length = len(values.observed) // 3
-    first, second = (make_frame(values, i * length, i, kind, codes, minimum) for i in range(2))
-    return Comparison(first, second, make_frame(values, 2 * length, None, kind, codes, minimum))
+    return make_comparison(values, kind, codes, minimum)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,17 +12,12 @@ from typing import Any
 
 from ...errors import DatasetError
 from ...fingerprints import canonical_json
-from ...sources.captions.groups import MIXED, NEUTRAL, UNKNOWN, CaptionGroup, combine_groups
+from ...sources.captions.alignment import check_shift, spelt
+from ...sources.captions.groups import CaptionGroup, combine_groups
 
 SUMMARY = "summary.json"
 SAMPLE = "sample.tsv"
 TOP_WORDS = 200
-MIN_LABELLED = 30
-SHIFT_MARGIN = 0.2  # how much better a neighbour's label must fit before captions are called shifted
-_SPELLINGS = {
-    "f": "female", "woman": "female", "women": "female", "girl": "female", "w": "female", "m": "male", "man": "male",
-    "men": "male", "boy": "male",
-}  # fmt: skip
 
 
 def summarise(_: Mapping[str, Any], folder: Path, *, out: Path, plan: str, parts: Sequence[str]) -> None:
@@ -49,7 +44,7 @@ def summarise(_: Mapping[str, Any], folder: Path, *, out: Path, plan: str, parts
                 raise DatasetError(f"the caption {row['id']!r} names no image in column {settings['image']!r}.")
             votes.setdefault(row["image"], []).append(row["group"])
         if settings["label"] is not None and row["label"] is not None:
-            labelled.append((row["group"], _SPELLINGS.get(row["label"].lower(), row["label"].lower())))
+            labelled.append((row["group"], spelt(row["label"])))
         if row["changed"]:
             _pick(picked, settings["sample"], settings["seed"], row)
     summary = {**totals, **counts, "words": words, "lexicon": settings["lexicon"], "masked": settings["masked"]}
@@ -61,42 +56,6 @@ def summarise(_: Mapping[str, Any], folder: Path, *, out: Path, plan: str, parts
     (folder / SAMPLE).write_text("id\tbefore\tafter\n" + "".join(lines), encoding="utf-8")
     (folder / SUMMARY).write_text(json.dumps(json.loads(canonical_json(summary)), indent=1, ensure_ascii=False) + "\n",
                                   encoding="utf-8")  # fmt: skip
-
-
-def check_shift(pairs: Sequence[tuple[str, str]], label: str) -> dict[str, float | int]:
-    """How often captions name the group of their own label, of the row before and of the row after.
-
-    Parameters
-    ----------
-    pairs : sequence of (group of the caption, label), in the order of the rows
-    label : str
-        Column of the labels, for the message.
-
-    Raises
-    ------
-    DatasetError
-        At least 30 captions name a group, and a neighbour's label fits better than their own by more than 0.2: captions
-        and images are misaligned by one.
-    """
-    silent = (NEUTRAL, MIXED, UNKNOWN)
-    shares: dict[int, float] = {}
-    counted = 0
-    for shift in (0, -1, 1):
-        beside = [
-            (pairs[row][0], pairs[row + shift][1])
-            for row in range(len(pairs))
-            if 0 <= row + shift < len(pairs) and pairs[row][0] not in silent
-        ]
-        shares[shift] = sum(group == own for group, own in beside) / len(beside) if beside else 0.0
-        counted = len(beside) if shift == 0 else counted
-    best = max((-1, 1), key=lambda shift: shares[shift])
-    if counted >= MIN_LABELLED and shares[best] > shares[0] + SHIFT_MARGIN:
-        raise DatasetError(
-            f"captions fit the {label} of the row {'before' if best < 0 else 'after'} ({shares[best]:.0%} of "
-            f"{counted}) better than their own ({shares[0]:.0%}). Captions and images are misaligned by one; "
-            "join them by id."
-        )
-    return {"captions": counted, "own": shares[0], "before": shares[-1], "after": shares[1]}
 
 
 def _rows(out: Path, parts: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ One image at a time, each with its own random stream: image i depends on image i
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -89,8 +90,9 @@ class _Pipeline(Editor):
         made = [self._one(state, i) for i in range(len(state))]
         return np.stack(made)
 
+    @abstractmethod
     def _one(self, state: State, i: int) -> Images:
-        raise NotImplementedError
+        """Image `i` after its edit."""
 
     def _stream(self, seed: int) -> Any:
         return need("torch", "diffusion").Generator("cpu").manual_seed(seed)

@@ -14,9 +14,9 @@ import numpy as np
 
 from ...errors import DatasetError, InputError
 from ...sources.captions import caption_group
+from ...sources.captions.alignment import check_shift, spelt
 from ...sources.datasets import Dataset, load_dataset
 from ..captions import NeutralCaptions, neutralize
-from ..captions.summary import check_shift
 
 SAMPLED = 2000  # rows that the comparison of captions with their neutral forms looks at
 MARGIN = 0.05  # share of words by which a neutral caption must be nearer to its own caption than to the next one
@@ -193,14 +193,8 @@ def _from_dataset(
     keys = [str(value) for value in image_ids] if image is not None else None
     pairs = Pairs(ids, images, captions, None, keys, source.fingerprint)
     return pairs, None if label is None else [
-        (t, v if v is None else _spelt(v)) for t, v in zip(captions, labels, strict=True)
+        (t, v if v is None else spelt(v)) for t, v in zip(captions, labels, strict=True)
     ]
-
-
-def _spelt(value: Any) -> str:
-    from ..captions.summary import _SPELLINGS
-
-    return _SPELLINGS.get(str(value).lower(), str(value).lower())
 
 
 def _neutral(pairs: Pairs, captions: NeutralCaptions | Mapping[str, str] | Path | str | None) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 from ...errors import FusionError
-from ..options import loader_options
+from ..options import find_loader, loader_options
 from .albef_model import load_albef
 from .blip import load_blip
 from .generative import load_generative
@@ -54,16 +53,7 @@ def load_fusion(name: str, **options: Any) -> FusionModel:
 'blip'? Expected one of: lxmert:NAME-OR-PATH; albef:PATH; blip:NAME-OR-PATH; vilt:NAME-OR-PATH?revision=COMMIT; \
 generative:NAME-OR-PATH.
     """
-    expected = f"Expected one of: {'; '.join(FORMS)}."
-    if not isinstance(name, str):
-        raise FusionError(f"fusion model name {name!r}. {expected}")
-    head, _, query = name.partition("?")
-    family, _, target = head.partition(":")
-    loader = _LOADERS.get(family)
-    if loader is None or not target:
-        near = get_close_matches(family, _LOADERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near and near[0] != family else ""
-        raise FusionError(f"fusion model name {name!r} is not understood.{hint} {expected}")
+    loader, target, query = find_loader(name, "fusion model", _LOADERS, FORMS, FusionError)
     given = {key: value for key, value in options.items() if value is not None}
     objects = {key: given.pop(key) for key in OBJECTS if key in given and not isinstance(given[key], str)}
     checked = loader_options(name, query, {**given, **dict.fromkeys(objects, "")}, loader, FusionError)

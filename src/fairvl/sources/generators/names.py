@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ...errors import GeneratorError
-from ..options import loader_options
+from ..options import find_loader, loader_options
 from .diffusers_pipelines import load_diffusers
 from .folder import INDEX, read_json
 from .seam import Generator
@@ -45,16 +44,7 @@ def load_generator(name: str, **options: Any) -> Generator:
     fairvl.errors.GeneratorError: generator name 'difusers:sd' is not understood. Did you mean 'diffusers'? \
 Expected one of: world:text-to-image; diffusers:NAME-OR-PATH; diffusers:org/name?revision=COMMIT&dtype=float16.
     """
-    expected = f"Expected one of: {'; '.join(FORMS)}."
-    if not isinstance(name, str):
-        raise GeneratorError(f"generator name {name!r}. {expected}")
-    head, _, query = name.partition("?")
-    prefix, _, target = head.partition(":")
-    loader = _LOADERS.get(prefix)
-    if loader is None or not target:
-        near = get_close_matches(prefix, _LOADERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near and near[0] != prefix else ""
-        raise GeneratorError(f"generator name {name!r} is not understood.{hint} {expected}")
+    loader, target, query = find_loader(name, "generator", _LOADERS, FORMS, GeneratorError)
     given = {key: value for key, value in options.items() if value is not None}
     return loader(target, **loader_options(name, query, given, loader, GeneratorError))
 
