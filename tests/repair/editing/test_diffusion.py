@@ -88,6 +88,27 @@ def test_inversion_comes_back_and_refinement_brings_it_closer(process):
     assert float((far - clean).abs().max()) > 5 * errors[2]  # the noise is what brings the images back
 
 
+def test_extrapolation_helps_and_costs_nothing(process):
+    clean = torch.linspace(-0.5, 1.2, 12, dtype=torch.float64)[:, None]
+
+    def error(steps, **options):
+        calls = []
+
+        def predict(x, t):
+            calls.append(len(x))
+            return exact(process)(x, t)
+
+        noise = invert(process, predict, clean, steps=steps, **options)
+        return float((sample(process, exact(process), noise, steps=steps) - clean).abs().max()), len(calls)
+
+    for steps in (10, 40):
+        plain, led, refined = error(steps), error(steps, extrapolate=True), error(steps, refinements=1)
+        assert led[0] < 0.5 * plain[0]
+        assert led[1] == plain[1] == steps == refined[1] / 2
+    assert error(40, extrapolate=True)[0] < refined[0]
+    assert error(1, extrapolate=True) == error(1)  # nothing came before
+
+
 def test_gradients_flow_through_the_last_steps_only(process):
     def made(code, grad_last):
         calls = []

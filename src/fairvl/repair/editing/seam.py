@@ -154,6 +154,10 @@ class Editor(ABC):
     def encode(self, images: Sequence[Any], *, seeds: Sequence[int] | None = None) -> State:
         """Images (PIL or uint8 [n, h, w, 3]) as a state; `seeds`, one per image, default to 0, 1, 2 ..."""
 
+    def again(self, images: Sequence[Any], state: State, seeds: Sequence[int]) -> State:
+        """What `encode` gives of the same images with other seeds; `state`, of any seeds, may save the work."""
+        return self.encode(images, seeds=seeds)
+
     @abstractmethod
     def edit(self, state: State, change: Path | str, strength: float | ArrayLike = 1.0) -> State:
         """The state moved along a path, or told an instruction, by a signed strength (one, or one per image)."""

@@ -208,6 +208,7 @@ class Maker:
         """All candidates, rejected ones again up to `retries` times; the first accepted attempt counts, or the last."""
         n = len(rows)
         trial: _Trial | None = None
+        first: State | None = None
         chosen = np.ones(n, dtype=np.float32)
         open_rows = np.arange(n)
         for attempt in range(self.retries + 1):
@@ -215,7 +216,11 @@ class Maker:
                 self.seed_of(rows[i][0].id, request.to, rows[i][1] * (self.retries + 1) + attempt)
                 for i in open_rows.tolist()
             ]
-            state = self.editor.encode(list(images[open_rows]), seeds=seeds)
+            pictures = list(images[open_rows])
+            if first is None:
+                state = first = self.editor.encode(pictures, seeds=seeds)
+            else:
+                state = self.editor.again(pictures, first.take(open_rows), seeds)
             if attempt == 0:
                 chosen, made = self._first(request, state, np.array([variant for _, variant in rows], np.float32))
                 strengths = chosen

@@ -134,7 +134,9 @@ def sample(
     return x
 
 
-def invert(process: Process, predict: Predict, clean: Any, *, steps: int, refinements: int = 0) -> Any:
+def invert(
+    process: Process, predict: Predict, clean: Any, *, steps: int, refinements: int = 0, extrapolate: bool = False
+) -> Any:
     """The noise from which `sample` with the same steps gives `clean` back.
 
     Parameters
@@ -142,23 +144,34 @@ def invert(process: Process, predict: Predict, clean: Any, *, steps: int, refine
     refinements : int
         How often each step is solved again at its own answer (a fixed-point iteration). With 0 it is plain DDIM
         inversion, whose error falls with the number of steps; each refinement costs as much again.
+    extrapolate : bool
+        Evaluate the network first not at the image below, but where the noise of the steps before leads, extended
+        linearly: as good as a refinement or better, and free.
     """
     import torch
 
     if refinements < 0:
         raise InputError(f"refinements={refinements}; expected a whole number from 0.")
     levels, x = process.levels(steps), clean
+    noises: list[Any] = []
     with torch.no_grad():
         for place, level in enumerate(levels.tolist()):
-            below, guess = _share(process, levels, place - 1), x
+            below, here = _share(process, levels, place - 1), float(process.signal[level])
+            guess = x
+            if extrapolate and noises:
+                led = noises[-1] if len(noises) == 1 else 2 * noises[-1] - noises[-2]
+                guess = _lifted(x, led, below, here)
             for _ in range(refinements + 1):
                 _, noise = process.split(guess, predict(guess, _at(guess, level)), level)
-                here = float(process.signal[level])
-                # x = sqrt(here) x0 + sqrt(1 - here) eps, and x_below = sqrt(below) x0 + sqrt(1 - below) eps
-                image = (x - (1 - below) ** 0.5 * noise) / below**0.5
-                guess = here**0.5 * image + (1 - here) ** 0.5 * noise
-            x = guess
+                guess = _lifted(x, noise, below, here)
+            x, noises = guess, [*noises[-1:], noise]
     return x
+
+
+def _lifted(x: Any, noise: Any, below: float, here: float) -> Any:
+    """x = sqrt(below) x0 + sqrt(1 - below) eps, as sqrt(here) x0 + sqrt(1 - here) eps."""
+    image = (x - (1 - below) ** 0.5 * noise) / below**0.5
+    return here**0.5 * image + (1 - here) ** 0.5 * noise
 
 
 def _share(process: Process, levels: NDArray[np.int64], place: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, final
 
@@ -30,6 +31,7 @@ from .shape import Shape
 from .training import as_images, as_input, latent_process
 
 LATENT_STEPS = 50
+PRECISIONS = ("no", "bf16")
 
 
 @final
@@ -44,11 +46,15 @@ class DiffAE(Editor):
         Deterministic sampling steps, of inversion too.
     refinements : int
         How often each step of the inversion is solved again; 0 is plain DDIM inversion.
+    extrapolate : bool
+        See `invert`: with 0 refinements about as exact as with 1, at half the cost.
     inversion : bool
         Whether `encode` finds the noise of each image. If not, noise is drawn from its seed: faster, and the image is
         redrawn from its code alone.
     fit : "refuse", "crop" or "pad"
         What to do with images that are not square.
+    precision : "no" or "bf16"
+        Autocast of the denoiser: faster where the processor multiplies bfloat16; pixels differ by a rounding or two.
     device, batch_size
 
     Examples
@@ -60,16 +66,22 @@ class DiffAE(Editor):
     """
 
     def __init__(
-        self, parts: Parts, *, steps: int = 20, refinements: int = 1, inversion: bool = True, fit: str = "refuse",
-        device: str = "cpu", batch_size: int = 64,
+        self, parts: Parts, *, steps: int = 20, refinements: int = 1, extrapolate: bool = False,
+        inversion: bool = True, fit: str = "refuse", precision: str = "no", device: str = "cpu", batch_size: int = 64,
     ) -> None:  # fmt: skip
-        if batch_size < 1 or refinements < 0:
-            raise InputError(f"batch_size={batch_size}, refinements={refinements}; expected numbers from 1 and 0.")
-        self.parts, self.steps, self.refinements = parts, steps, refinements
+        if batch_size < 1 or refinements < 0 or precision not in PRECISIONS:
+            raise InputError(
+                f"batch_size={batch_size}, refinements={refinements}, precision={precision!r}; expected numbers from "
+                f"1 and 0, and one of {', '.join(PRECISIONS)}."
+            )
+        self.parts, self.steps, self.refinements, self.extrapolate = parts, steps, refinements, extrapolate
         self.inversion, self.fit, self.device, self.batch_size = inversion, fit, device, batch_size
+        self.precision = precision
         self.process = Process.of(parts.shape)
         self.process.levels(steps)
-        self._module = parts.autoencoder.to(device)
+        # on a processor convolutions are a tenth to a fifth faster with channels last
+        self._layout = torch().channels_last if device == "cpu" else torch().contiguous_format
+        self._module = parts.autoencoder.to(device, memory_format=self._layout)
         self._latent = parts.latent.to(device) if parts.latent is not None else None
         without = ({"samples"} if parts.latent is None else set()) | (set() if inversion else {"invertible"})
         self.capabilities = CAPABILITIES - without
@@ -99,6 +111,8 @@ class DiffAE(Editor):
             "steps": self.steps, "refinements": self.refinements, "inversion": self.inversion, "fit": self.fit,
             "objective": parts.shape.objective, "code": parts.shape.code,
         }  # fmt: skip
+        if self.extrapolate or self.precision != "no":
+            settings |= {"extrapolate": self.extrapolate, "precision": self.precision}
         return EditorCard(
             family="diffae", name=parts.name, weights=parts.weights, size=parts.shape.size, licence=parts.licence,
             training_data=parts.training_data, settings=settings,
@@ -126,10 +140,18 @@ class DiffAE(Editor):
                 code = self._module.encode(x)
                 codes.append(code.cpu().numpy().astype(np.float32))
                 if self.inversion:
-                    noise = invert(self.process, self._predict(code), x, steps=self.steps, refinements=self.refinements)
+                    noise = invert(
+                        self.process, self._predict(code), x, steps=self.steps, refinements=self.refinements,
+                        extrapolate=self.extrapolate,
+                    )  # fmt: skip
                     noises.append(noise.cpu().numpy().astype(np.float32))
         noise_of_all = np.concatenate(noises) if noises else self._drawn(marks)
         return State(codes=np.concatenate(codes), noise=noise_of_all, seeds=marks)
+
+    def again(self, images: Sequence[Any] | Images, state: State, seeds: Sequence[int]) -> State:
+        """See `Editor.again`: codes stay, and so does inverted noise."""
+        marks = check_seeds(seeds, len(state))
+        return replace(state, noise=state.noise if self.inversion else self._drawn(marks), seeds=marks)
 
     def edit(self, state: State, change: Path | str, strength: float | ArrayLike = 1.0) -> State:
         """The state with its codes moved along a path; the noise stays."""
@@ -184,7 +206,13 @@ class DiffAE(Editor):
         return sample(self.process, self._predict(z), x, steps=steps, grad_last=grad_last)
 
     def _predict(self, code: Any) -> Any:
-        return lambda x, t: self._module(x, t, code)
+        package, half = torch(), self.precision == "bf16"
+
+        def predict(x: Any, t: Any) -> Any:
+            with package.autocast(package.device(self.device).type, dtype=package.bfloat16, enabled=half):
+                return self._module(x.contiguous(memory_format=self._layout), t, code).float()
+
+        return predict
 
     def _drawn(self, seeds: Sequence[int]) -> Codes:
         size = self.parts.shape.size
