@@ -54,8 +54,9 @@ FIELDS = ("linear", "signed", "elliptic")
 TRUE_MEANS = "true class means"
 STRENGTHS = (3.0, 5.0, 7.0, 9.0, 12.0)
 STEPS = 10
+HOW: dict[str, Any] = {"refinements": 0, "extrapolate": True, "precision": "bf16"}
 RECIPE = PathRecipe(
-    iterations=120, replicas=4, shift=(1.0, 4.0), steps=6, grad_last=4, lr=0.02, labelled=400, spread=0.3
+    iterations=120, replicas=4, shift=(2.0, 5.0), steps=6, grad_last=4, lr=0.02, labelled=400, spread=0.3
 )
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
@@ -65,11 +66,11 @@ def fit(editor: DiffAE, train: People, models: Path, fields: Sequence[str], reci
     """Learn the paths on training drawings of a woman or a man, with their own noise, and write them."""
     known = train.take(np.isin(train.gender, GENDERS))
     rows = np.random.default_rng(seed).permutation(len(known))[: recipe.labelled]
-    short = DiffAE(editor.parts, steps=recipe.steps)
-    state, supervisor = short.encode(known.images[rows]), Supervisor.load(models)
+    coarse = DiffAE(editor.parts, steps=recipe.steps, **HOW)
+    state, supervisor = coarse.encode(known.images[rows]), Supervisor.load(models)
     for field in fields:
         paths = PathModel.fit(
-            editor, supervisor, DIPOLES, field=field, recipe=recipe, codes=state.codes, noise=state.noise, seed=seed
+            coarse, supervisor, DIPOLES, field=field, recipe=recipe, codes=state.codes, noise=state.noise, seed=seed
         )
         paths.save(models / f"paths-{field}.safetensors")
         print(field, paths.notes.get("losses"), flush=True)
@@ -288,7 +289,7 @@ def main() -> None:
         parser.error("no data: set FAIRVL_REALDATA or give --data")
     torch.set_num_threads(1)
     train, held = people(Path(arguments.data))
-    editor = DiffAE.load(arguments.models / "diffae", steps=arguments.steps)
+    editor = DiffAE.load(arguments.models / "diffae", steps=arguments.steps, **HOW)
     recipe = replace(RECIPE, iterations=arguments.iterations)
     kept = [f for f in arguments.fields if (arguments.models / f"paths-{f}.safetensors").is_file()]
     missing = [f for f in arguments.fields if arguments.refit or f not in kept]

@@ -83,10 +83,10 @@ def _fit(module: nn.Module, loss: Callable[[NDArray[np.int64]], torch.Tensor], n
     module.eval()
 
 
-def train_judge(name: str, train: People, out: Path, steps: int = STEPS) -> None:
+def train_judge(name: str, train: People, out: Path, steps: int = STEPS, copies: int = 6) -> None:
     """Train judge a or b on its share, and write ``judge-NAME.safetensors``."""
     seed, part = SEEDS[name], share_of(name, train)
-    images, copies = varied(part.images, 6, seed), 6
+    images = varied(part.images, copies, seed)
     truth = {key: np.tile(values, copies) for key, values in part.truth.items()}
     targets = [torch.from_numpy(_places(truth[key], values)) for key, values in CLASSES.items()]
     torch.manual_seed(seed)
@@ -183,12 +183,13 @@ def caption(gender: str, concept: str, tone: str) -> str:
     return f"{who}: {tone} skin tone" if tone else who
 
 
-def train_supervisor(train: People, out: Path, steps: int = 2 * STEPS, decoded: Sequence[Images] = ()) -> None:
+def train_supervisor(
+    train: People, out: Path, steps: int = 2 * STEPS, copies: int = 6, decoded: Sequence[Images] = ()
+) -> None:
     """Train the supervisor and write it; `decoded` are the training drawings as the autoencoder gives them back."""
     seed = SEEDS["supervisor"]
-    images = np.concatenate([varied(train.images, 6, seed), *decoded])
-    copies = len(images) // len(train)
-    gender, concept, tone = (np.tile(v, copies) for v in (train.gender, train.concept, train.tone))
+    images = np.concatenate([varied(train.images, copies, seed), *decoded])
+    gender, concept, tone = (np.tile(v, copies + len(decoded)) for v in (train.gender, train.concept, train.tone))
     told = [caption(str(g), str(c), str(t)) for g, c, t in zip(gender, concept, tone, strict=True)]
     model = Supervisor(sorted({word for text in told for word in WORDS.findall(text)}), seed)
     rng = np.random.default_rng([seed, 1])

@@ -70,7 +70,7 @@ def test_a_judge_learns_skin_tone_that_it_does_not_know_untrained(drawn, scripts
     assert min(map(len, shares)) > 15
     right = {}
     for steps in (1, 60):
-        module.train_judge("a", train, tmp_path / str(steps), steps)
+        module.train_judge("a", train, tmp_path / str(steps), steps, copies=1)
         judge = module.load_judge("a", tmp_path / str(steps)).measured(held.images, held.truth)
         right[steps] = judge.accuracy["skin"].value
         assert judge.accuracy["gender"].n == 300
@@ -90,8 +90,8 @@ def test_the_whole_measurement_runs_with_a_tiny_model(drawn, scripts, tmp_path):
     recipe = Recipe(steps=3, batch=8, latent_steps=0, seed=1)
     train_diffae(train.images[:64], tmp_path / "diffae", shape=tiny, recipe=recipe)
     for name in ("a", "b"):
-        readers.train_judge(name, train, tmp_path, 2)
-    readers.train_supervisor(train, tmp_path, 2)
+        readers.train_judge(name, train, tmp_path, 2, copies=1)
+    readers.train_supervisor(train, tmp_path, 2, copies=1)
     editor = DiffAE.load(tmp_path / "diffae", steps=2)
     short = PathRecipe(iterations=2, replicas=1, steps=2, grad_last=1, labelled=24)
     paths_script.fit(editor, train, tmp_path, ["elliptic"], short, 0)
