@@ -19,6 +19,9 @@ def setting(field, seed=0, n=6, q=3, d=4):
 def bumps(field, s, supports, log_gammas):
     """The potential that a field is the gradient of, written out plainly."""
     gammas, total = np.exp(log_gammas), 0.0
+    if field == "ratio":
+        kernel = np.exp(-gammas * ((s - supports) ** 2).sum(axis=1))
+        return np.log(kernel[: len(supports) // 2].sum() / kernel[len(supports) // 2 :].sum())
     for i, support in enumerate(supports):
         if field == "signed":
             sign = 1 if i < len(supports) // 2 else -1
@@ -28,9 +31,11 @@ def bumps(field, s, supports, log_gammas):
     return total
 
 
-@pytest.mark.parametrize("field", ["signed", "elliptic"])
+@pytest.mark.parametrize("field", ["signed", "elliptic", "ratio"])
 def test_direction_is_the_normalised_numerical_gradient(field):
     points, supports, widths = setting(field)
+    if field == "ratio":
+        widths = np.full(len(supports), -1.0)
     ours = direction(field, points, supports, widths, AXIS)
     step = 1e-6
     for row, point in enumerate(points):
@@ -89,12 +94,32 @@ def test_signed_field_leads_to_the_positive_support_and_from_the_negative_one():
     assert found[2, 0] < 0  # beyond the negative support, away from it leads outwards
 
 
-@pytest.mark.parametrize("field", ["linear", "signed", "elliptic"])
+@pytest.mark.parametrize("field", ["linear", "signed", "elliptic", "ratio"])
 def test_tensors_give_what_arrays_give(field):
     points, supports, widths = setting(field, seed=2)
     arrays = direction(field, points, supports, widths, AXIS)
     tensors = direction(field, *map(torch.tensor, (points, supports, widths, AXIS)))
     np.testing.assert_allclose(tensors.numpy(), arrays, atol=1e-12)
+
+
+def test_ratio_moves_each_point_from_its_own_kind_and_does_not_pull_points_together():
+    kinds = np.array([[3.0, 0, 0, 0], [-3.0, 0, 0, 0]])  # two kinds of one pole, on either side of the other pole
+    supports, widths = np.concatenate([kinds, np.zeros((2, 4))]), np.full(4, -1.0)
+    points = np.array([[3.0, 2, -4, 1], [-3.0, -2, 4, 0]])
+    found = direction("ratio", points, supports, widths, AXIS)
+    np.testing.assert_allclose(found, [[1, 0, 0, 0], [-1, 0, 0, 0]], atol=0.02)
+    pulled = direction("signed", points, supports, widths, AXIS)
+    assert np.abs(pulled[:, 1:]).max() > 0.5  # which the signed field does: it moves everything else too
+    alone = direction("ratio", points, supports[[0, 2]], widths[:2], AXIS)
+    np.testing.assert_allclose(alone, np.tile(AXIS, (2, 1)), atol=1e-12)  # one support a pole: linear
+
+
+def test_ratio_survives_far_from_all_supports():
+    points, supports, widths = setting("ratio")
+    found = direction("ratio", points * 1e4, supports, widths, AXIS)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+    same = np.zeros((4, 4))
+    np.testing.assert_array_equal(direction("ratio", points, same, np.zeros(4), AXIS), np.tile(AXIS, (6, 1)))
 
 
 def test_unknown_field_is_refused():

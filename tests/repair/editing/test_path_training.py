@@ -64,6 +64,7 @@ class Reader:
 
 DIPOLES = [Dipole(word, f"no {word}", word) for word in Reader.words]
 QUICK = PathRecipe(iterations=60, replicas=2, lr=0.05)
+RECIPE = PathRecipe(iterations=150, replicas=4, lr=0.1)
 
 
 def cosines(model, space):
@@ -76,7 +77,7 @@ def cosines(model, space):
     return np.array(found)
 
 
-@pytest.mark.parametrize("field", ["linear", "signed", "elliptic"])
+@pytest.mark.parametrize("field", ["linear", "signed", "elliptic", "ratio"])
 def test_paths_are_learned_along_their_own_attribute(field):
     space = Flat()
     recipe = PathRecipe(iterations=150, replicas=4, lr=0.05) if field == "elliptic" else QUICK
@@ -103,6 +104,47 @@ def test_learning_undoes_the_entanglement_that_class_means_have():
     assert learned_model.notes["losses"]["last"] < 0.6 * learned_model.notes["losses"]["first"]
 
 
+class Rims(Flat):
+    """Attribute 0 is what the second coordinate is not: far from 0 on either side, as dark and light rims are."""
+
+    def __init__(self):
+        super().__init__()
+        scores = np.random.default_rng(2).standard_normal((900, DIM))
+        scores[:, 0] = np.array([0, 0, 0, 4.0, 4.0, -4.0])[np.arange(900) % 6] + 0.3 * scores[:, 0]
+        self.codes = (scores @ MIX.T * 3 + 2).astype(np.float32)
+        self.stats = CodeStats.of(self.codes)
+
+    def render(self, codes, noise, *, steps=20, grad_last=0):
+        seen = super().render(codes, noise, steps=steps, grad_last=grad_last) * 6
+        rim = 3 * torch.tanh(seen[..., :1].abs() - 2)
+        return torch.cat([rim, seen[..., 1:]], dim=-1) / 6
+
+
+def test_two_kinds_of_one_pole_are_left_by_the_ratio_and_not_by_any_axis():
+    space = Rims()
+    coordinate = ((space.codes - 2) / 3) @ MIX[:, 0]
+    off = {}
+    for field in ("linear", "ratio"):
+        recipe = PathRecipe(iterations=60, replicas=4, lr=0.02, pairs=2, shift=(1.0, 3.0))
+        model = PathModel.fit(space, Reader(), DIPOLES, field=field, recipe=recipe)
+        wearing = np.abs(coordinate) > 2
+        moved = model.traverse(space.codes[wearing], "left", -2.0)
+        after = ((moved - 2) / 3) @ MIX[:, 0]
+        off[field] = {side: (np.abs(after[coordinate[wearing] * side > 0]) < 2).mean() for side in (1, -1)}
+    assert off["linear"][-1] == 0.0  # the smaller kind is only moved further out
+    assert min(off["ratio"].values()) > 0.7, off
+
+
+def test_a_path_gains_nothing_by_leaning_against_another_attribute():
+    """Started 60 degrees off, towards the far pole of the next dipole, learning brings the path back to its own."""
+    space = Flat(tilt=-0.8)
+    before = cosines(PathModel.fit(space, Reader(), DIPOLES, field="linear"), space)
+    after = cosines(PathModel.fit(space, Reader(), DIPOLES, field="signed", recipe=RECIPE), space)
+    assert before[0, 1] < -0.5
+    assert after[0, 1] > -0.2
+    assert after[0, 0] > 0.9
+
+
 def test_what_is_to_be_kept_is_moved_less():
     space = Flat(tilt=0.8)
     one, recipe = [Dipole("left", "no left", "left")], PathRecipe(iterations=80, replicas=4, lr=0.1, straight=0.3)
@@ -115,7 +157,9 @@ def test_what_is_to_be_kept_is_moved_less():
 def test_same_seed_same_paths_and_gradient_only_in_the_last_steps():
     space = Flat()
     Flat.asked.clear()
-    models = [PathModel.fit(space, Reader(), DIPOLES, recipe=PathRecipe(iterations=4), seed=s) for s in (3, 3, 4)]
+    models = [
+        PathModel.fit(space, Reader(), DIPOLES, recipe=PathRecipe(iterations=4, grad_last=4), seed=s) for s in (3, 3, 4)
+    ]
     assert models[0].fingerprint == models[1].fingerprint != models[2].fingerprint
     assert {grad for _, grad in Flat.asked} == {0, 4}
     assert {steps for steps, _ in Flat.asked} == {6}

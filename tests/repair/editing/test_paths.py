@@ -22,7 +22,7 @@ def model(field, reach=9.0):
     ends = reach * unit(axis + 0.4 * np.random.default_rng(5).standard_normal((2, 4)))
     if field == "elliptic":
         law = Field(np.stack([np.full(4, -reach), np.full(4, reach)]), np.full((2, 4), -2.0), axis)
-    elif field == "signed":
+    elif field in ("signed", "ratio"):
         law = Field(np.concatenate([ends, -ends]), np.full(4, -4.5), axis)
     else:
         law = Field(np.zeros((0, 4)), np.zeros(0), axis)
@@ -34,7 +34,7 @@ def model(field, reach=9.0):
 CODES = STATS.restore(RNG.standard_normal((8, 4))).astype(np.float32)
 
 
-@pytest.mark.parametrize("field", ["linear", "signed", "elliptic"])
+@pytest.mark.parametrize("field", ["linear", "signed", "elliptic", "ratio"])
 def test_forward_and_back_ends_within_a_tenth_of_the_way(field):
     paths = model(field)
     there = paths.traverse(CODES, "age", 3.0)
@@ -67,7 +67,7 @@ def test_directions_have_unit_length_and_each_row_its_own_strength():
     np.testing.assert_array_equal(paths.traverse(CODES, "age", 0.0), CODES)
 
 
-@pytest.mark.parametrize("field", ["linear", "signed", "elliptic"])
+@pytest.mark.parametrize("field", ["linear", "signed", "elliptic", "ratio"])
 def test_file_holds_everything(tmp_path, field):
     paths = model(field)
     paths.save(tmp_path / "a.safetensors")

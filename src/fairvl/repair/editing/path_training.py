@@ -1,8 +1,11 @@
 """Learning paths: a code is moved, both images are rendered, and an encoder says which way its vector went.
 
 The objective is that of ContraCLIP (Tzelepis et al. 2022, arXiv 2206.02104): the change of the image's vector should
-point along the texts' direction of its own dipole and not along those of the others (cross-entropy over cosines), here
-with one minus the cosine added, and with the squared cosine to every direction that is to be kept. Gradients flow
+point along the texts' direction of its own dipole and not along those of the others (cross-entropy over cosines). Three
+things differ. Each dipole stands in the cross-entropy with both its directions, because otherwise a path is paid for
+moving *against* another attribute. A move starts where the encoder reads the other pole, since an old face made older
+shows no change of age to learn from. And one minus the cosine is added, and the squared cosine to every direction that
+is to be kept. Gradients flow
 through the last steps of sampling, through the encoder's own preprocessing, and never into either model.
 """
 
@@ -23,6 +26,7 @@ from .paths import Field, PathModel
 from .seam import Codes, CodeSpace, Dipole
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 SAME = 1e-4  # poles whose unit vectors lie closer than this say the same to the encoder
 
 
@@ -36,7 +40,10 @@ class PathRecipe:
     replicas : int
         Codes per dipole in a batch. A code meets only the other dipoles of its own replica as negatives.
     shift : (float, float)
-        Bounds of the length of a training move, in z-normalised codes; the sign is random.
+        Bounds of the length of a training move, in z-normalised codes.
+    moves : "across" or "any"
+        Which codes a move starts from: those that the encoder reads as the other pole, so that the texts' change is
+        there to be seen; or any, with a random sign, as ContraCLIP does.
     tau : float
         Temperature of the cross-entropy.
     straight, kept : float
@@ -46,28 +53,29 @@ class PathRecipe:
     lr : float
         Adam; a tenth of it over the last tenth.
     pairs : int
-        Pairs of supports of a signed path.
+        Supports of each pole of a signed path or of a ratio.
     beta : float
         What a kernel is worth at the distance of its pair: sets the first widths.
     labelled : int
-        Images that the encoder reads to find the class means: the linear paths, and the first supports of signed ones.
+        Images that the encoder reads to find the poles: their means are the linear paths, and where supports begin.
     start : "means" or "random"
         Where signed supports begin: around the class means' axis, or anywhere on their sphere.
     spread : float
         How far around the axis: 0 puts all pairs on it.
     """
 
-    iterations: int = 300
-    replicas: int = 4
-    shift: tuple[float, float] = (0.5, 2.0)
+    iterations: int = 200
+    replicas: int = 6
+    shift: tuple[float, float] = (2.0, 4.5)
+    moves: str = "across"
     tau: float = 0.1
     straight: float = 1.0
-    kept: float = 1.0
+    kept: float = 2.0
     steps: int = 6
-    grad_last: int = 4
-    lr: float = 0.03
+    grad_last: int = 6
+    lr: float = 0.01
     pairs: int = 4
-    beta: float = 0.5
+    beta: float = 0.2
     labelled: int = 512
     start: str = "means"
     spread: float = 0.5
@@ -83,8 +91,12 @@ class PathRecipe:
                 f"shift={self.shift}, tau={self.tau}, beta={self.beta}, lr={self.lr}; expected two rising lengths, and "
                 "positive numbers, beta below 1."
             )
-        if self.grad_last > self.steps or self.start not in ("means", "random"):
-            raise InputError(f"grad_last={self.grad_last} of {self.steps} steps, start={self.start!r}; not usable.")
+        if self.grad_last > self.steps:
+            raise InputError(f"grad_last={self.grad_last} of {self.steps} steps; expected no more than all of them.")
+        if self.start not in ("means", "random") or self.moves not in ("across", "any"):
+            raise InputError(
+                f"start={self.start!r}, moves={self.moves!r}; expected 'means' or 'random', and 'across' or 'any'."
+            )
 
 
 def fit_paths(
@@ -92,7 +104,7 @@ def fit_paths(
     encoder: Any,
     dipoles: Sequence[Dipole],
     *,
-    field: str = "signed",
+    field: str = "ratio",
     keep: Sequence[tuple[str, str]] = (),
     recipe: PathRecipe | None = None,
     penalties: Sequence[tuple[float, Any]] = (),
@@ -110,8 +122,9 @@ def fit_paths(
         With ``encode_pixels``; for field "linear" any encoder of images does.
     dipoles : sequence of Dipole
         One for each attribute.
-    field : "linear", "signed" or "elliptic"
-        linear: the difference of class means, of codes that the encoder reads as either pole; nothing is trained.
+    field : "linear", "signed", "elliptic" or "ratio"
+        See `fairvl.repair.editing.fields.direction`. linear: the difference of class means, of codes that the encoder
+        reads as either pole; nothing is trained.
     keep : sequence of (str, str)
         Dipoles that no path may move, beside each dipole's own ``keep``.
     penalties : sequence of (weight, callable)
@@ -144,7 +157,9 @@ def fit_paths(
     own = None if noise is None else np.asarray(noise, dtype=np.float32)
     if own is not None and len(own) != len(pool):
         raise InputError(f"{len(own)} rows of noise for {len(pool)} codes; expected one each, from the same images.")
-    fallbacks = _class_means(code_space, encoder, pool, own, texts, how, seed)
+    poles = _poles(code_space, encoder, pool, own, texts, how, seed)
+    scores = code_space.stats.normalise(pool.astype(np.float64))
+    fallbacks = [_class_means(scores, *sides) for sides in poles]
     about = {"recipe": asdict(how), "seed": seed, "keep": [list(pair) for pair in keep]}
     supervisor = encoder.card.fingerprint if hasattr(encoder, "card") else fingerprint(type(encoder).__name__)
     stats = code_space.stats
@@ -152,9 +167,13 @@ def fit_paths(
         none = np.zeros((0, code_space.dim))
         laws = {one.attribute: Field(none, np.zeros(0), axis) for one, axis in zip(chosen, fallbacks, strict=True)}
         return PathModel(field, laws, stats, chosen, supervisor, about)
-    scores = stats.normalise(pool.astype(np.float64))
-    first = [_first(field, scores, axis, how, seed, place) for place, axis in enumerate(fallbacks)]
-    fields, losses = _learn(code_space, pixels_in, field, scores, own, first, texts, held, penalties, how, seed)
+    first = [
+        _first(field, scores, axis, sides, how, seed, place)
+        for place, (axis, sides) in enumerate(zip(fallbacks, poles, strict=True))
+    ]
+    fields, losses = _learn(
+        code_space, pixels_in, field, scores, own, first, poles, texts, held, penalties, how, seed
+    )  # fmt: skip
     about["losses"] = {"first": float(np.mean(losses[:20])), "last": float(np.mean(losses[-20:]))} if losses else {}
     laws = {one.attribute: law for one, law in zip(chosen, fields, strict=True)}
     return PathModel(field, laws, stats, chosen, supervisor, about)
@@ -206,26 +225,28 @@ def _pool(space: CodeSpace, codes: ArrayLike | None, how: PathRecipe, seed: int)
     return pool
 
 
-def _class_means(
+def _poles(
     space: CodeSpace, encoder: Any, pool: Codes, own: Codes | None, axes: Floats, how: PathRecipe, seed: int
-) -> list[Floats]:
-    """Per dipole the unit vector between the means of codes that the encoder reads as either pole.
+) -> list[tuple[Rows, Rows]]:
+    """Per dipole the rows that the encoder reads as its negative and as its positive pole.
 
-    Images are ranked by their vector along the texts' axis; the upper and the lower third are the classes, so that the
+    Images are ranked by their vector along the texts' axis; the lower and the upper third are the poles, so that the
     offset between the two modalities does not matter.
     """
-    part = pool[: how.labelled]
-    vectors = unit_rows(_seen(space, encoder, part, own, how, seed).astype(np.float64))
-    scores, third = space.stats.normalise(part.astype(np.float64)), max(1, len(part) // 3)
-    found = []
-    for axis in axes:
-        order = np.argsort(vectors @ axis, kind="stable")
-        step = scores[order[-third:]].mean(axis=0) - scores[order[:third]].mean(axis=0)
-        length = float(np.linalg.norm(step))
-        if length == 0:
-            raise InputError("the encoder sees no difference among the code space's images along a dipole.")
-        found.append(step / length)
-    return found
+    vectors = unit_rows(_seen(space, encoder, pool[: how.labelled], own, how, seed).astype(np.float64))
+    third = max(1, len(vectors) // 3)
+    orders = [np.argsort(vectors @ axis, kind="stable") for axis in axes]
+    return [(order[:third], order[-third:]) for order in orders]
+
+
+def _class_means(scores: Floats, negative: Rows, positive: Rows) -> Floats:
+    """The unit vector from the mean of one pole's codes to that of the other's."""
+    step = scores[positive].mean(axis=0) - scores[negative].mean(axis=0)
+    length = float(np.linalg.norm(step))
+    if length == 0:
+        raise InputError("the encoder sees no difference among the code space's images along a dipole.")
+    axis: Floats = step / length
+    return axis
 
 
 def _seen(
@@ -246,13 +267,25 @@ def _seen(
     return np.concatenate(parts)
 
 
-def _first(field: str, scores: Floats, axis: Floats, how: PathRecipe, seed: int, place: int) -> Field:
-    """Supports and widths to begin with: a sphere at the codes' mean norm, or their smallest and largest values."""
+def _first(
+    field: str, scores: Floats, axis: Floats, poles: tuple[Rows, Rows], how: PathRecipe, seed: int, place: int
+) -> Field:
+    """Supports and widths to begin with.
+
+    signed: a sphere at the codes' mean norm; elliptic: their smallest and largest values; ratio: the centres of k-means
+    clusters of either pole.
+    """
     if field == "elliptic":
         low, high = scores.min(axis=0), scores.max(axis=0)
         width = np.log(-np.log(how.beta) / np.maximum(high - low, 1e-3) ** 2)
         return Field(np.stack([low, high]), np.stack([width, width]), axis)
     rng = np.random.default_rng([seed, place, 5])
+    if field == "ratio":
+        negative, positive = (_centres(scores[rows], how.pairs, rng) for rows in poles)
+        apart = float(((positive[:, None] - negative[None]) ** 2).sum(axis=2).mean())
+        return Field(
+            np.concatenate([positive, negative]), np.full(2 * how.pairs, np.log(-np.log(how.beta) / apart)), axis
+        )
     radius = float(np.linalg.norm(scores, axis=1).mean())
     drawn = unit_rows(rng.standard_normal((how.pairs, scores.shape[1])))
     if how.start == "means":
@@ -262,6 +295,15 @@ def _first(field: str, scores: Floats, axis: Floats, how: PathRecipe, seed: int,
     return Field(supports, np.full(2 * how.pairs, width), axis)
 
 
+def _centres(scores: Floats, count: int, rng: np.random.Generator) -> Floats:
+    from scipy.cluster.vq import kmeans2
+
+    if count >= len(scores):
+        raise InputError(f"pairs={count} clusters of {len(scores)} codes of a pole; give more codes or fewer pairs.")
+    centres: Floats = kmeans2(scores, count, minit="++", rng=rng)[0]
+    return centres
+
+
 def _learn(
     space: CodeSpace,
     encode_pixels: Any,
@@ -269,6 +311,7 @@ def _learn(
     scores: Floats,
     own: Codes | None,
     first: list[Field],
+    poles: list[tuple[Rows, Rows]],
     texts: Floats,
     held: list[Floats],
     penalties: Sequence[tuple[float, Any]],
@@ -293,9 +336,14 @@ def _learn(
         for group in optimiser.param_groups:
             group["lr"] = how.lr * (0.1 if iteration >= 0.9 * how.iterations else 1.0)
         rng = np.random.default_rng([seed, iteration, 6])
-        picked = rng.integers(0, len(scores), len(which))
-        start = tensor(scores[picked])
         signs = rng.choice(np.array([-1.0, 1.0]), len(which))
+        if how.moves == "across":
+            picked = np.array(
+                [rng.choice(poles[k][0 if sign > 0 else 1]) for k, sign in zip(which, signs, strict=True)]
+            )
+        else:
+            picked = rng.integers(0, len(scores), len(which))
+        start = tensor(scores[picked])
         shifts = tensor(signs * rng.uniform(*how.shift, len(which)))
         drawn = int(rng.integers(2**31))
         noise = tensor(space.noise(len(which), drawn) if own is None else own[picked])
@@ -309,9 +357,9 @@ def _learn(
         after = _pixels(space.render(ends * std + mean, noise, steps=how.steps, grad_last=how.grad_last))
         change = functional.normalize(functional.normalize(encode_pixels(after), dim=1) - old, dim=1)
         change = change * tensor(signs)[:, None]
-        cosines = change @ targets.T
+        cosines = change @ torch.cat([targets, -targets]).T  # a way may not lean on another dipole's far pole either
         rows = torch.as_tensor(which)
-        loss = functional.cross_entropy(cosines / how.tau, rows) if paths > 1 else cosines.new_zeros(())
+        loss = functional.cross_entropy(cosines / how.tau, rows)
         loss = loss + how.straight * (1 - cosines[torch.arange(len(which)), rows]).mean()
         for k, axes in enumerate(spared):
             if len(axes):

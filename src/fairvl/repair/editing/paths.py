@@ -62,7 +62,7 @@ class PathModel:
 
     Attributes
     ----------
-    field : "linear", "signed" or "elliptic"
+    field : "linear", "signed", "elliptic" or "ratio"
     fields : mapping of attribute to Field
     stats : CodeStats
         Of the code space; the fields live in z-normalised codes.
@@ -98,7 +98,7 @@ class PathModel:
         encoder: Any,
         dipoles: Sequence[Dipole],
         *,
-        field: str = "signed",
+        field: str = "ratio",
         keep: Sequence[tuple[str, str]] = (),
         recipe: PathRecipe | None = None,
         penalties: Sequence[tuple[float, Any]] = (),

@@ -22,6 +22,7 @@ FORMS = (
     "transformers:org/name?revision=COMMIT",
     "stored:DIR",
     "world:clip",
+    "world:face-clip",
     "world:vectors",
     "world:population/NAME",
     "fake",
@@ -37,8 +38,8 @@ def load_encoder(name: str, **options: Any) -> Encoder:
     name : str
         ``open_clip:ViT-B-32/laion2b_s34b_b79k``, ``open_clip:hf-hub:org/name``, ``open_clip:local-dir:PATH``,
         ``open_clip:ViT-B-32?checkpoint=FILE.safetensors``, ``open_clip:ViT-B-32?random=SEED``,
-        ``transformers:NAME-OR-PATH``, ``stored:DIR``, ``world:clip``, ``fake`` or ``fake:DIM``. Options follow a
-        question mark, ``&`` between them, values as they are.
+        ``transformers:NAME-OR-PATH``, ``stored:DIR``, ``world:clip``, ``world:face-clip``, ``fake`` or ``fake:DIM``.
+        Options follow a question mark, ``&`` between them, values as they are.
     **options
         The same options as keywords: ``device``, ``batch_size``, and those of the adapter.
 
@@ -93,6 +94,10 @@ def _world(target: str, *, device: str = "cpu", batch_size: int = 64, folder: st
     models = Path(__file__).parents[1] / "world" / "models"
     if target == "vectors":  # what world:clip made of balanced test pictures and of the core suite's texts: no torch
         return StoredEncoder(models.parent / "vectors")
+    if target == "face-clip":
+        from ..world.face_clip import FaceClip
+
+        return FaceClip()
     shipped = (
         sorted(path.name for path in models.iterdir() if (path / "config.json").is_file()) if models.is_dir() else []
     )
