@@ -45,6 +45,7 @@ def check(findings: Path, thresholds: Path, as_json: bool) -> None:
         "fairvl demo text-to-image --out images-demo",
         "fairvl demo dedup --out dedup-demo",
         "fairvl demo pretrain --out pretrain-demo",
+        "fairvl demo augment --out augment-demo",
     )
 )
 @click.argument("name", default="audit")
@@ -61,7 +62,7 @@ def check(findings: Path, thresholds: Path, as_json: bool) -> None:
 def demo(name: str, out: Path, seed: int, as_json: bool) -> None:
     """One capability's whole experiment on the built-in world.
 
-    NAME: audit (default), study, text-to-image, dedup or pretrain.
+    NAME: audit (default), study, text-to-image, dedup, pretrain or augment.
     """
     from ..reproduce.demos import demo as run
 

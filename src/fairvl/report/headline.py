@@ -13,6 +13,7 @@ from statistics import fmean
 
 from .amplification_section import amplification_sentences
 from .changes import Change, Family, change_of, families, treated_attributes, utility_changes
+from .classifier_sections import classifier_headline, is_classifier
 from .dedup_sections import dedup_headline, is_dedup, least_share
 from .description import describe
 from .generation_words import without_labels
@@ -49,6 +50,8 @@ def _headline(comparison: Comparison) -> Headline:
         return study_headline(comparison)
     if is_dedup(comparison):
         return dedup_headline(comparison)
+    if is_classifier(comparison):
+        return classifier_headline(comparison)
     if len(comparison.runs) > 1:
         return _several_runs(comparison)
     if any(s.repair and not s.is_control for s in comparison.series):

@@ -5,6 +5,14 @@ from __future__ import annotations
 from .pairing import Comparison
 from .vocabulary import SMALL_CELL, listing, metric_of
 
+CLASSIFIERS = (
+    "\u201cBefore\u201d is the arm that another is compared with, \u201cafter\u201d that other arm; the difference "
+    "is after minus before, paired by test image and by seed. Its variance is that of the mean over seeds under "
+    "resampled test images plus that between seeds over their number; few seeds widen it through the quantile of t. "
+    "Gaps are taken between the groups that are best and worst in the data: being maxima, they lie above 0 by chance "
+    "alone."
+)
+
 
 def metric_texts(comparison: Comparison) -> list[tuple[str, str, str]]:
     """Label, name and explanation of every metric that occurs."""
@@ -29,7 +37,9 @@ def method_texts(comparison: Comparison) -> list[tuple[str, str]]:
     rows = [row for run in comparison.runs for row in run.findings]
     metrics = {row.metric for row in rows}
     texts = [("Intervals", _intervals({row.method for row in rows if row.method}))]
-    if any(row.arm == "difference" for row in rows):
+    if any("training" in row.extra for row in rows):
+        texts.append(("Arms and their differences", CLASSIFIERS))
+    elif any(row.arm == "difference" for row in rows):
         texts.append(
             (
                 "Before, after, difference",

@@ -16,6 +16,7 @@ from .. import __version__
 from ..atomic import write_atomic
 from ..errors import FindingsError
 from ..findings import Finding, Findings
+from .classifier_sections import arms_of, classifier_title, is_classifier
 from .dedup_sections import PICTURES, is_dedup, with_pictures
 from .generation_sections import pictures
 from .headline import headline
@@ -170,6 +171,8 @@ def _title(comparison: Comparison) -> str:
         return f"Study of {plural(len(models), 'model')}" if models else "Study of published results"
     if is_dedup(comparison):
         return f"Deduplication of {', '.join(data[:3]) or 'stored vectors'}"
+    if is_classifier(comparison):
+        return classifier_title(comparison)
     if len(comparison.runs) > 1:
         return f"Comparison of {plural(len(comparison.runs), 'run')}"
     drawn = any(m.first.metric == "generated_share" for m in comparison.measurements)
@@ -190,6 +193,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
         )
     )
     repairs = list(dict.fromkeys(s.repair for s in comparison.series if s.repair))
+    arms = [arm for run in comparison.runs for arm in arms_of(run)] if is_classifier(comparison) else []
     hashes = list(
         dict.fromkeys(row.config_hash[:12] for run in comparison.runs for row in run.findings if row.config_hash)
     )
@@ -198,7 +202,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("Model", _few(_distinct(comparison, "model"))),
         ("Data", _few(_distinct(comparison, "dataset"))),
         ("Perceived attributes", _few(attributes)),
-        ("Repairs", _few(repairs)),
+        ("Arms", _few(list(dict.fromkeys(arms)), 8)) if arms else ("Repairs", _few(repairs)),
         ("Suite", _few(suites)),
         ("Findings", f"{sum(len(run.findings) for run in comparison.runs):,}"),
         ("Configuration", _few(hashes)),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .amplification_section import amplification
 from .bias_sections import association, before_after, ranking, trends
+from .classifier_sections import classifiers, differences, edits, is_classifier
 from .dedup_sections import deduplication
 from .figures import Section
 from .front_section import front
@@ -15,6 +16,7 @@ from .pairing import Comparison
 from .study_effects import explains
 from .study_sections import claims, models, orders, performance, tests, warnings
 
+CLASSIFIERS: tuple[Callable[[Comparison], Section | None], ...] = (classifiers, differences, edits)
 MAKERS: tuple[Callable[[Comparison], Section | None], ...] = (
     explains,
     models,
@@ -43,4 +45,5 @@ MAKERS: tuple[Callable[[Comparison], Section | None], ...] = (
 
 def sections(comparison: Comparison) -> list[Section]:
     """Every section that the findings support; a section without findings is left out."""
-    return [section for make in MAKERS if (section := make(comparison)) is not None]
+    makers = CLASSIFIERS if is_classifier(comparison) else MAKERS  # whose metrics others share
+    return [section for make in makers if (section := make(comparison)) is not None]

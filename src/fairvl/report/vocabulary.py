@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..findings import Finding
 from .amplification_words import AMPLIFICATION
+from .classifier_words import CLASSIFIER
 from .dedup_words import DEDUP
 from .generation_words import GENERATION
 from .study_words import STUDY
@@ -245,6 +246,9 @@ METRICS |= {
 METRICS |= {name: Metric(label, kind, best, "study", text) for name, (label, kind, best, text) in STUDY.items()}
 METRICS |= {name: Metric(label, kind, best, "images", text) for name, (label, kind, best, text) in GENERATION.items()}
 METRICS |= {name: Metric(label, kind, best, "dedup", text) for name, (label, kind, best, text) in DEDUP.items()}
+METRICS |= {
+    name: Metric(label, kind, best, "classifiers", text) for name, (label, kind, best, text) in CLASSIFIER.items()
+}
 
 
 def metric_of(name: str, unit: str = "") -> Metric:

@@ -20,6 +20,7 @@ from ...stats.estimate import Estimate
 from .arms import ARMS, Mix, make_mixes
 from .data import Labelled, folder_of, read_labelled, side_tables
 from .evaluation import SHARES, Frame, Sampled, codes, crossed_interval, paired, resampled, resampled_shares
+from .evidence import edit_findings
 from .networks import LOSSES
 from .training import Recipe, check_classes, train_one
 
@@ -76,7 +77,8 @@ def train_classifier(
     Returns
     -------
     Findings
-        Free columns ``training`` (the arm) and ``compared_with``. Rows with `arm` "" are levels; "before", "after" and
+        Free columns ``training`` (the arm) and ``compared_with``. Rows ``edit_yield`` and
+        ``judge_accuracy`` tell of the edits that were given. Other rows with `arm` "" are levels; "before", "after" and
         "difference" compare an arm with another, paired by image and seed: every arm with the baseline, and the
         augmented one with each control. `settings` hold the cells that each arm saw and the values of each seed.
 
@@ -148,6 +150,8 @@ def train_classifier(
         "config_hash": fingerprint(settings),
     }  # fmt: skip
     rows = _rows(tuple(mixes), frame, metrics, flips, level, about, label, len(listed))
+    given = {"augmented": augmented, "aggravated": aggravated, "pairs": pairs}
+    rows += edit_findings({name: folder_of(one) for name, one in given.items()}, about)
     findings = Findings(rows, settings)
     if out is not None:
         findings.write(Path(out) / "findings.json")

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...errors import InputError
 from ...findings import Findings
 from .audit import audit_demo
+from .augment import augment_demo
 from .dedup import dedup_demo
 from .pretrain import pretrain_demo
 from .study import study_demo
@@ -15,6 +16,7 @@ from .text_to_image import text_to_image_demo
 
 DEMOS = {
     "audit": audit_demo,
+    "augment": augment_demo,
     "dedup": dedup_demo,
     "pretrain": pretrain_demo,
     "study": study_demo,

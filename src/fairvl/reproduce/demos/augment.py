@@ -1,0 +1,145 @@
+"""Counterfactual faces: a biased set, verified edits of it, and classifiers trained on them and on controls."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from PIL import Image
+
+from ...atomic import write_atomic
+from ...findings import Findings
+from ...repair.classifier import train_classifier
+from ...repair.editing.augment import Augmentation, augment
+from ...repair.editing.gate import Gate, Thresholds
+from ...repair.editing.judges import Judge
+from ...repair.editing.naming import load_editor
+from ...repair.editing.paths import PathModel
+from ...repair.editing.plan import Plan
+from ...repair.editing.strength import AdaptiveStrength
+from ...sources.datasets import load_dataset
+from ...sources.encoders.seam import need
+from ...sources.world import Plant, WorldSpec
+from ...sources.world.face_judges import CLASSES, FaceJudge
+from ...sources.world.faces import faces
+from ...sources.world.words import ATTRIBUTES
+
+PATHS = "paths-ratio.safetensors"
+"""Of the shipped paths beside the world's autoencoder; their positive poles are old, dark, and glasses."""
+ATTRIBUTE, LABEL = "skin", "hair_length"
+POSITIVE = {"age_group": "old", "skin": "dark", "glasses": "glasses"}
+AGREEMENT = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How many images and trainings; the defaults take some minutes on two cores."""
+
+    real: int = 300
+    pool: int = 600
+    test: int = 800
+    pairs: int = 40  # of each label
+    judged: int = 500
+    sampling: int = 10
+    aggravation: float = 1.0
+    steps: int = 120
+    seeds: int = 3
+    draws: int = 1000
+
+
+SIZES = Sizes()
+
+
+def augment_demo(out: Path | None, *, seed: int) -> Findings:
+    """Faces whose skin tone and hair length go together, balanced by verified edits, and classifiers trained on them.
+
+    Images, edits with their provenance, and every classifier stay in `out` when given; killed, the same call goes on.
+    """
+    if out is not None:
+        return compare_arms(out, seed, SIZES)
+    with TemporaryDirectory() as folder:
+        return compare_arms(Path(folder), seed, SIZES)
+
+
+def compare_arms(
+    out: Path, seed: int, sizes: Sizes = SIZES, label: str = LABEL, attribute: str = ATTRIBUTE
+) -> Findings:
+    """The whole experiment for a label and a protected attribute of the world's faces; see `augment_demo`."""
+    torch = need("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small networks: more threads are slower, and so the numbers are those of any machine
+    try:
+        return _measured(out, seed, sizes, label, attribute)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measured(out: Path, seed: int, sizes: Sizes, label: str, attribute: str) -> Findings:
+    low, high = ATTRIBUTES[attribute]
+    first, second = ATTRIBUTES[label]
+    biased = WorldSpec(plants=(Plant(attribute, label, 2 * AGREEMENT - 1, {low: (first,), high: (second,)}),))
+    real = _written(out / "real", biased, sizes.real, 11 + 10 * seed, "train")
+    test = _written(out / "test", WorldSpec(), sizes.test, 12 + 10 * seed, "test")
+    pool = _written(out / "pool", WorldSpec(), sizes.pool, 13 + 10 * seed, "validation")
+    making = _Making(sizes, label, attribute, seed)
+    counted = load_dataset(real)
+    balance = Plan.from_dataset(counted, label=label, attribute=attribute)
+    worse = Plan.from_dataset(counted, "aggravate", label=label, attribute=attribute, factor=sizes.aggravation)
+    names = {(y, a): sizes.pairs for y in (first, second) for a in (low, high)}
+    wanted = {cell: 2 * n if cell[1] == high else n for cell, n in names.items()}
+    twins = Plan.from_counts(names, wanted, label=label, attribute=attribute)
+    found = train_classifier(
+        real, label=label, attribute=attribute, test=test,
+        augmented=making(balance, real, out / "augmented", variants=2),
+        aggravated=making(worse, real, out / "aggravated", pool=pool, variants=2),
+        pairs=making(twins, test, out / "pairs", originals="none"), out=out / "classifiers", backbone="small",
+        steps=sizes.steps, batch_size=64, lr=3e-3, seeds=sizes.seeds, draws=sizes.draws, seed=seed,
+    )  # fmt: skip
+    return found.with_columns(
+        dataset="world: aligned faces", model="small classifier of the demo", suite="demo augment"
+    )
+
+
+class _Making:
+    """What all plans share: the editor, the paths, the gate."""
+
+    def __init__(self, sizes: Sizes, label: str, attribute: str, seed: int) -> None:
+        self.seed = seed
+        self.editor = load_editor(f"world:diffae?steps={sizes.sampling}&refinements=0&extrapolate=true")
+        path = PathModel.load(_shipped(PATHS)).path(attribute)
+        low, high = ATTRIBUTES[attribute]
+        sign = 1 if POSITIVE[attribute] == high else -1
+        self.changes: Mapping[str, Any] = {high: (path, sign), low: (path, -sign)}
+        checked = faces(WorldSpec(), sizes.judged, 15, split="judge")
+        truth = {name: values.tolist() for name, values in checked.truth.items()}
+        judges = [Judge(judge.name, judge.classes, judge) for judge in (FaceJudge("a"), FaceJudge("b"))]
+        measured = [judge.measured(checked.images, truth) for judge in judges]
+        self.gate = Gate(measured, thresholds=Thresholds(structure=0.2))
+
+    def __call__(self, plan: Plan, source: str, out: Path, **options: Any) -> Augmentation:
+        return augment(
+            source, self.editor, plan, self.gate, out, changes=self.changes, block=64, retries=1, allow_short=True,
+            strength=AdaptiveStrength(start=2.0, maximum=8.0, bisections=1, margin=0.6), seed=self.seed, **options,
+        )  # fmt: skip
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(files("fairvl.sources.world"))) / "models" / "diffae" / name
+
+
+def _written(folder: Path, spec: WorldSpec, n: int, seed: int, split: str) -> str:
+    """Faces as PNG files with a table of their attributes; the name of the dataset."""
+    world = faces(spec, n, seed, split=split)
+    lines = [",".join(["file", *CLASSES])]
+    for i, image in enumerate(world.images):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        write_atomic(folder / f"{i:05d}.png", file.getvalue())
+        lines.append(",".join([f"{i:05d}.png", *(str(world.truth[name][i]) for name in CLASSES)]))
+    write_atomic(folder / "labels.csv", "\n".join(lines) + "\n")
+    return f"folder:{folder}?metadata=labels.csv"
