@@ -110,6 +110,13 @@ def augment(
 @click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Of every arm.")
 @click.option("--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Of every arm.")
 @click.option("--lr", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option(
+    "--finetune", type=click.IntRange(0), default=0, metavar="STEPS",
+    help="Of --steps, the last so many: on each arm's images at a tenth of the rate, after the others on real ones.",
+)  # fmt: skip
+@click.option(
+    "--consistency", type=click.FloatRange(0), default=0.0, help="Weight: edits are to be labelled as their sources."
+)
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Trainings per arm.")
 @click.option("--positive", help="Class of equal opportunity.  [default: the second of two]")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...atomic import require_writable
 from ...errors import GroupError, InputError
@@ -22,10 +24,11 @@ from .data import Labelled, folder_of, read_labelled, side_tables
 from .evaluation import SHARES, Frame, Sampled, codes, crossed_interval, paired, resampled, resampled_shares
 from .evidence import edit_findings
 from .networks import LOSSES
-from .training import Recipe, check_classes, train_one
+from .training import MODEL, Recipe, Start, Twins, check_classes, train_one
 
 FLIPS = "counterfactual_flip_rate"
 MINIMUM = 30
+SLOWER = 10.0  # by which the rate of a second stage is lower
 Comparisons = list[tuple[str, str]]
 
 
@@ -33,7 +36,8 @@ def train_classifier(
     dataset: Any, arms: Sequence[str] | None = None, *, label: str, attribute: str, test: Any, augmented: Any = None,
     aggravated: Any = None, pairs: Any = None, out: Path | str | None = None, backbone: str = "mobilenet_v2",
     weights: str | None = None, size: int | None = None, loss: str = "cross-entropy", steps: int = 2000,
-    batch_size: int = 64, lr: float = 1e-3, seeds: int | Sequence[int] = 5, flip: bool = True,
+    batch_size: int = 64, lr: float = 1e-3, finetune: int = 0, consistency: float = 0.0,
+    seeds: int | Sequence[int] = 5, flip: bool = True,
     groups: Sequence[str] | None = None, positive: str | None = None, device: str = "cpu", draws: int = 1000,
     level: float = 0.95, seed: int = 0, checkpoint_every: int = 1000, **optimisation: Any,
 ) -> Findings:  # fmt: skip
@@ -65,6 +69,13 @@ def train_classifier(
     size : int, optional
         Side of the images; default: that of the training images.
     loss : "cross-entropy" or "focal"
+    finetune : int
+        Of the `steps`, how many come last, at a tenth of the rate and on each arm's own images, after the others on the
+        real images (the paper trains so: 100 epochs, then 50). 0: every arm sees its own images from the start.
+    consistency : float
+        Weight of a penalty in the augmented arm: the mean distance between the logits of an edit and of its source,
+        over a quarter of the batch size of pairs per step, which pass through the network beside the batch
+        (counterfactual logit pairing, Garg et al. 2019).
     seeds : int or sequence of int
         Trainings per arm.
     groups : sequence of str, optional
@@ -102,9 +113,14 @@ def train_classifier(
             f"options {unknown}, loss={loss!r}, batch_size={batch_size}, draws={draws}; expected fields of "
             f"Optimisation, one of {LOSSES}, 2 or more and 0 or more."
         )
-    how = Optimisation(steps=steps, lr=lr, dropout=True, **optimisation)  # in training mode: some backbones need it
+    if not 0 <= finetune < steps or not 0 <= consistency < float("inf"):
+        raise InputError(
+            f"finetune={finetune}, consistency={consistency}; expected steps from 0 to below steps={steps}, and a "
+            "weight from 0."
+        )
+    how = Optimisation(steps=steps - finetune, lr=lr, dropout=True, **optimisation)  # some backbones need its mode
     recipe = Recipe(backbone=backbone, weights=weights, loss=loss, batch_size=batch_size, flip=flip, optimisation=how,
-                    device=device)  # fmt: skip
+                    device=device, consistency=consistency)  # fmt: skip
     if out is not None:
         require_writable(out)
     real, extra = _training_sets(dataset, augmented, aggravated, arms, label, attribute, size)
@@ -118,25 +134,20 @@ def train_classifier(
     classes = check_classes(real.labels, held_out.labels, sorted(set(real.labels), key=natural_key))
     frame = _frame(held_out, classes, groups, positive)
     tests = {"test": held_out.images}
-    twins = _pairs(pairs, label, attribute, side)
-    if twins is not None:
-        tests |= {"unedited": twins[0].images, "edited": twins[1].images}
-    content = {"test": held_out.fingerprint, "pairs": [] if twins is None else [one.fingerprint for one in twins]}
+    tested = _pairs(pairs, label, attribute, side)
+    if tested is not None:
+        tests |= {"unedited": tested[0].images, "edited": tested[1].images}
+    content = {"test": held_out.fingerprint, "pairs": [] if tested is None else [one.fingerprint for one in tested]}
     with ExitStack() as stack:
         folder = Path(out if out is not None else stack.enter_context(tempfile.TemporaryDirectory(prefix="fairvl-")))
-        found = {
-            name: [
-                train_one(mix, classes, tests, recipe, one, folder / name / f"seed-{one}",
-                          {"classes": list(classes), "data": mix.data.fingerprint, "mix": _mix_hash(mix), **content},
-                          checkpoint_every)
-                for one in listed
-            ]
-            for name, mix in mixes.items()
-        }  # fmt: skip
+        training = _Training(classes, tests, recipe, folder, content, checkpoint_every, finetune)
+        real_mix = make_mixes(["baseline"], real, {})["baseline"]
+        twins = _twins(augmented, label, attribute, side, consistency, chosen)
+        found = {name: [training(mix, one, real_mix, twins) for one in listed] for name, mix in mixes.items()}
     predicted = np.stack([[run["test"].argmax(axis=1) for run in runs] for runs in found.values()]).astype(np.int64)
     metrics = resampled(frame, predicted, draws=draws, seed=seed)
     flips = None
-    if twins is not None:
+    if tested is not None:
         changed = np.stack(
             [
                 [run["unedited"].argmax(axis=1) != run["edited"].argmax(axis=1) for run in runs]
@@ -144,7 +155,7 @@ def train_classifier(
             ]
         )
         flips = resampled_shares(changed, draws=draws, seed=seed)
-    settings = _settings(recipe, how, listed, mixes, frame, held_out, metrics, flips, content)
+    settings = _settings(recipe, steps, finetune, listed, mixes, frame, held_out, metrics, flips, content)
     about = {
         "attribute": attribute, "dataset": held_out.name, "model": backbone, "seed": seed,
         "config_hash": fingerprint(settings),
@@ -156,6 +167,50 @@ def train_classifier(
     if out is not None:
         findings.write(Path(out) / "findings.json")
     return findings
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What the runs of all arms and seeds share."""
+
+    classes: tuple[str, ...]
+    tests: Mapping[str, NDArray[np.uint8]]
+    recipe: Recipe
+    folder: Path
+    content: Mapping[str, Any]
+    checkpoint_every: int
+    finetune: int
+
+    def __call__(self, mix: Mix, seed: int, real: Mix, twins: Twins | None) -> dict[str, NDArray[np.float32]]:
+        recipe, start = self.recipe, None
+        if self.finetune:
+            self._one(real, seed, "first", recipe)  # the same for all arms: trained once, then found
+            first = recipe.optimisation
+            start = Start(self.folder / "first" / f"seed-{seed}" / MODEL, first.steps)
+            recipe = replace(recipe, optimisation=replace(first, steps=self.finetune, lr=first.lr / SLOWER))
+        return self._one(mix, seed, mix.name, recipe, start, twins if mix.name == "augmented" else None)
+
+    def _one(
+        self, mix: Mix, seed: int, place: str, recipe: Recipe, start: Start | None = None, twins: Twins | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        facts = {"classes": list(self.classes), "data": mix.data.fingerprint, "mix": _mix_hash(mix), **self.content}
+        return train_one(mix, self.classes, self.tests, recipe, seed, self.folder / place / f"seed-{seed}", facts,
+                         self.checkpoint_every, start=start, twins=twins)  # fmt: skip
+
+
+def _twins(
+    augmented: Any, label: str, attribute: str, side: int, consistency: float, arms: Sequence[str]
+) -> Twins | None:
+    if not consistency:
+        return None
+    pairs = _pairs(augmented, label, attribute, side)
+    if pairs is None or "augmented" not in arms:
+        raise InputError(
+            f"consistency={consistency} compares edits with their sources in the augmented arm; pass augmented=, and "
+            "name that arm."
+        )
+    unedited, edited = pairs
+    return Twins(unedited.images, edited.images, fingerprint([one.fingerprint for one in pairs]))
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -222,13 +277,16 @@ def _mix_hash(mix: Mix) -> str:
 
 
 def _settings(
-    recipe: Recipe, how: Optimisation, seeds: list[int], mixes: Mapping[str, Mix], frame: Frame, test: Labelled,
+    recipe: Recipe, steps: int, finetune: int, seeds: list[int], mixes: Mapping[str, Mix], frame: Frame, test: Labelled,
     metrics: Sampled, flips: Sampled | None, content: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     names = [*frame.names, *([FLIPS] if flips is not None else [])]
     values = metrics.values if flips is None else np.concatenate([metrics.values, flips.values], axis=2)
+    more = {"finetune": finetune, "consistency": recipe.consistency}
     return {
-        "recipe": recipe.as_dict(), "steps": how.steps, "lr": how.lr, "seeds": seeds, "size": int(test.images.shape[1]),
+        **{key: value for key, value in more.items() if value},
+        "recipe": recipe.as_dict(), "steps": steps, "lr": recipe.optimisation.lr, "seeds": seeds,
+        "size": int(test.images.shape[1]),
         "arms": {name: {"images": len(mix.rows), "cells": mix.counts()} for name, mix in mixes.items()},
         "classes": list(frame.classes), "groups": list(frame.groups), "content": dict(content),
         "test": {"n": len(test), "left out": test.left_out, "cells": _cells(test)},

@@ -13,11 +13,12 @@ from ...sources.datasets import load_dataset
 from ...sources.datasets.decode import decode_image
 from ...sources.documents import check_keys, check_text, check_texts, parse_toml
 from ...sources.encoders import load_encoder
+from ...sources.options import loader_options
 from .judges import Judge
 from .paths import PathModel
 from .seam import Editor, square_images
 
-FORMS = ("world:diffae", "diffae:FOLDER?steps=20", "diffusers:FOLDER-OR-NAME?steps=50")
+FORMS = ("world:diffae?steps=10", "diffae:FOLDER?steps=20", "diffusers:FOLDER-OR-NAME?steps=50")
 MOST = 2000  # images on which a judge's accuracy is measured
 
 
@@ -31,22 +32,18 @@ def load_editor(name: str) -> Editor:
     """
     scheme, colon, rest = name.partition(":")
     place, _, query = rest.partition("?")
-    options = {key: _typed(value) for key, value in parse_qsl(query)}
-    try:
-        if colon and place and scheme == "diffusers":
-            from .diffusers_editors import load_diffusers_editor
+    if colon and place and scheme == "diffusers":
+        from .diffusers_editors import load_diffusers_editor
 
-            return load_diffusers_editor(place, **options)
-        if (scheme, place) == ("world", "diffae"):
-            from .diffae.editor import load_world_editor
+        try:  # each kind of editor takes options of its own
+            return load_diffusers_editor(place, **{key: _typed(value) for key, value in parse_qsl(query)})
+        except TypeError as error:
+            raise InputError(f"{name}: {error}.") from None
+    if (scheme, place) == ("world", "diffae") or (colon and place and scheme == "diffae"):
+        from .diffae.editor import DiffAE, load_world_editor
 
-            return load_world_editor(**options)
-        if colon and place and scheme == "diffae":
-            from .diffae.editor import DiffAE
-
-            return DiffAE.load(Path(place).expanduser(), **options)
-    except TypeError as error:
-        raise InputError(f"{name}: {error}.") from None
+        options = loader_options(name, query, {}, DiffAE.__init__, InputError)
+        return load_world_editor(**options) if scheme == "world" else DiffAE.load(Path(place).expanduser(), **options)
     raise InputError(f"{name!r} is no editor; accepted forms: {'; '.join(FORMS)}.")
 
 
