@@ -71,10 +71,46 @@ def test_changes_as_they_are_typed(tmp_path):
     assert load_change("old=make them look old", "age") == ("old", "make them look old")
     for text, told in (
         ("old", "GROUP=INSTRUCTION"), ("=x", "GROUP=INSTRUCTION"), ("old=paths.safetensors", "towards which pole"),
-        ("old=paths.safetensors:*", "expected \\+ or -"), ("old=nowhere.safetensors:+", "nowhere"),
+        ("old=paths.safetensors:*", "expected :\\+ or :-"), ("old=nowhere.safetensors:+", "nowhere"),
+        ("old=world:paths-ratio", "towards which pole"), ("old=world:paths-round:+", "ships paths-elliptic"),
+        ("old=world:paths-ratio:+:hat", "no path was learned for 'hat'"),
     ):  # fmt: skip
         with pytest.raises(FairVLError, match=told):
             load_change(text, "age")
+
+
+def test_what_ships_with_the_world_goes_by_name():
+    group, (path, sign) = load_change("young=world:paths-ratio:-", "age_group")
+    assert (group, path.attribute, sign) == ("young", "age_group", -1.0)
+    assert load_change("x=world:paths-linear:+:skin", "age_group")[1][0].attribute == "skin"
+    pytest.importorskip("torch")
+    judge = read_judge("world:face-judge-b")
+    assert judge.accuracy["age_group"].n == 500
+    assert judge.accuracy["age_group"].value > 0.99
+    with pytest.raises(InputError, match="is no judge; expected world:face-judge-a or"):
+        read_judge("world:face-judge-c")
+
+
+def test_paths_are_learned_from_texts_and_names(tmp_path):
+    pytest.importorskip("torch")
+    base = ["learn-paths", "world:diffae?steps=2", "--encoder", "world:face-clip", "--labelled", 24, "--images",
+            "world:faces?n=24", "--iterations", 2, "-o", tmp_path / "paths.safetensors"]  # fmt: skip
+    texts = ["--dipole", "skin=a person with dark skin; a man with dark skin|a person with light skin",
+             "--dipole", "age_group=an old person|a young person", "--keep", "a woman|a man"]  # fmt: skip
+    done = said(*base, *texts)
+    assert done.exit_code == 0, done.output
+    assert "ratio paths of skin, age_group" in done.output
+    paths = load_change(f"dark={tmp_path}/paths.safetensors:+", "skin")[1][0].model
+    assert paths.dipoles[0].positive == ("a person with dark skin", "a man with dark skin")
+    assert paths.notes["keep"] == [["a woman", "a man"]]
+    for wrong, told in (
+        (["--dipole", "skin=dark"], "NAME=POSITIVE|NEGATIVE"), (["--dipole", "skin=dark|dark"], "both poles say"),
+        (["--dipole", "skin=a spaceship|a person"], "does not know spaceship"),
+        ([*texts, "--keep", "a woman"], "LEFT|RIGHT"),
+    ):  # fmt: skip
+        failed = said(*base, *wrong)
+        assert failed.exit_code == 2
+        assert told in failed.output
 
 
 def test_editors_by_name():

@@ -12,7 +12,7 @@ from fairvl.findings import Findings
 
 VERBS = (
     *("embed", "audit", "audit-images", "sweep", "study", "debias", "apply", "bake", "generate"),
-    *("dedup", "captions", "pretrain", "augment", "train-classifier", "report", "check", "demo"),
+    *("dedup", "captions", "pretrain", "learn-paths", "augment", "train-classifier", "report", "check", "demo"),
 )
 TABLE = "id,y_true,y_pred,region\n" + "\n".join(
     f"{i},{'ab'[i % 2]},{'ab'[i % 3 % 2]},{'xy'[i % 4 // 2]}" for i in range(80)

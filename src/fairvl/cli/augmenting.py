@@ -1,4 +1,4 @@
-"""The verbs that balance a set with verified edits and train on it: augment, train-classifier."""
+"""The verbs that edit, balance and train: learn-paths, augment, train-classifier."""
 
 from __future__ import annotations
 
@@ -12,11 +12,56 @@ from .group import FOLDER, example, main, uncertain, with_json, with_seed, write
 
 
 @main.command(
+    "learn-paths",
+    epilog=example(
+        "fairvl learn-paths diffae:model --encoder open_clip:ViT-B-32/openai --images 'folder:faces' "
+        "--dipole 'age=a photo of an old person|a photo of a young person' "
+        "--keep 'a photo of a woman|a photo of a man' -o paths.safetensors",
+        "fairvl learn-paths world:diffae --encoder world:face-clip "
+        "--dipole 'skin=a person with dark skin|a person with light skin' -o paths.safetensors",
+    ),
+)
+@click.argument("editor")
+@click.option("--encoder", required=True, help="Image-text model that supervises; it should not judge later.")
+@click.option(
+    "--dipole", "dipoles", multiple=True, required=True, metavar="NAME=POSITIVE|NEGATIVE",
+    help="Texts of both poles of an attribute; several of a pole are joined with ';'.",
+)  # fmt: skip
+@click.option("--keep", "kept", multiple=True, metavar="LEFT|RIGHT", help="Texts of what no path may move.")
+@click.option("--images", help="Dataset to learn on.  [default: images that the editor draws]")
+@click.option(
+    "--field", type=click.Choice(["linear", "signed", "elliptic", "ratio"]), default="ratio", show_default=True,
+    help="Kind of direction; linear is not trained.",
+)  # fmt: skip
+@click.option("--iterations", type=click.IntRange(0), default=200, show_default=True, help="Of training.")
+@click.option("--labelled", type=click.IntRange(8), default=512, show_default=True, help="Images that are read first.")
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File of paths.")
+@with_seed
+def learn_paths(
+    editor: str, encoder: str, dipoles: tuple[str, ...], kept: tuple[str, ...], images: str | None, field: str,
+    iterations: int, labelled: int, out: Path, seed: int,
+) -> None:  # fmt: skip
+    """Learn paths through EDITOR's codes from pairs of texts, for `augment --change GROUP=FILE:+`."""
+    from ..repair.editing.naming import learn_named_paths
+
+    paths = learn_named_paths(
+        editor, encoder, dipoles, out, kept=kept, images=images, field=field, iterations=iterations, labelled=labelled,
+        seed=seed,
+    )  # fmt: skip
+    losses = paths.notes.get("losses")
+    told = f"; the loss went from {losses['first']:.3f} to {losses['last']:.3f}" if losses else ""
+    click.echo(f"{paths.field} paths of {', '.join(paths.attributes)} in {out}{told}", err=True)
+
+
+@main.command(
     epilog=example(
         "fairvl augment 'folder:faces?metadata=labels.csv' --label smile --attribute age --target balance "
         "--editor diffae:model --change old=paths/age.safetensors:+ --change young=paths/age.safetensors:- "
         "--judge judge.toml --judge other.toml -o augmented",
         "fairvl augment ... --editor 'diffusers:timbrooks/instruct-pix2pix' --change old='make them look old' ...",
+        "fairvl augment 'world:faces?n=120&plant=skin-smile&split=train' --label smile --attribute skin "
+        "--editor 'world:diffae?steps=10' --change dark=world:paths-ratio:+ --change light=world:paths-ratio:- "
+        "--judge world:face-judge-a --judge world:face-judge-b --structure 0.2 --variants 2 -o augmented",
     )
 )
 @click.argument("dataset")
@@ -29,11 +74,11 @@ from .group import FOLDER, example, main, uncertain, with_json, with_seed, write
 @click.option("--editor", required=True, help="world:diffae, diffae:FOLDER or diffusers:FOLDER-OR-NAME?option=value.")
 @click.option(
     "--change", "changes", multiple=True, required=True, metavar="GROUP=HOW",
-    help="How an image is turned into GROUP: an instruction, or FILE.safetensors:+ (or :-) for a path.",
+    help="How an image is turned into GROUP: an instruction, or FILE.safetensors:+ (or :-) of `learn-paths`.",
 )  # fmt: skip
 @click.option(
     "--judge", "judges", multiple=True, required=True, metavar="FILE",
-    help="TOML of a judge: encoder and prompts. The first chooses strengths, the others score.",
+    help="TOML of a judge (encoder and prompts), or world:face-judge-a. The first chooses strengths, others score.",
 )  # fmt: skip
 @click.option("--pool", help="Dataset that the sources come from.  [default: DATASET]")
 @click.option("--supervisor", "supervisors", multiple=True, help="Model that the paths were learned with.")

@@ -28,6 +28,7 @@ FORMS = (
     "nlvr2:DIR?split=dev",
     "flickr30k:DIR?split=test",
     "world:portraits?n=5000&bias=0.9&seed=1",
+    "world:faces?n=400&plant=skin-smile&agreement=0.9",
 )
 _COMMON = ("id", "image", "caption", "limit", "recode")
 _OPTIONS = {
@@ -79,8 +80,8 @@ def load_dataset(source: str | Any, *, recode: Mapping[str, Mapping[Any, Value]]
         ``vqav2:DIR?split=val``, ``gqa:DIR?split=val``, ``nlvr2:DIR?split=dev``, ``flickr30k:DIR?split=test``
             Tasks on images and text as published: the caption is the question, sentence or caption;
             ``group=gender-en`` adds whom it names. See `fairvl.sources.datasets.vl_tasks`.
-        ``world:portraits?n=5000&bias=0.9&seed=1``
-            The built-in world.
+        ``world:portraits?n=5000&bias=0.9&seed=1``, ``world:faces?n=400&plant=skin-smile&agreement=0.9``
+            The built-in world: portraits, or aligned faces of which two attributes go together.
 
         Options follow ``?``, joined with ``&``; ``%26`` and the like are decoded in values. For all but the world:
         ``id=``, ``image=``, ``caption=`` name columns, ``limit=N`` stops after N records, ``recode=COLUMN:OLD:NEW``
@@ -194,11 +195,11 @@ def _from_object(source: Any) -> Dataset:
 
 
 def _world(place: str, query: str) -> Dataset:
-    if place != "portraits":
-        raise DatasetError(f"the world offers no {place!r}. " + nearest(place, ["portraits"]))
-    from fairvl.sources.world import portraits_dataset
+    if place not in ("portraits", "faces"):
+        raise DatasetError(f"the world offers no {place!r}. " + nearest(place, ["portraits", "faces"]))
+    from fairvl.sources.world.dataset import faces_dataset, portraits_dataset
 
-    dataset: Dataset = portraits_dataset(query)
+    dataset: Dataset = (portraits_dataset if place == "portraits" else faces_dataset)(query)
     return dataset
 
 

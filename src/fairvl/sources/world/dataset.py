@@ -1,4 +1,4 @@
-"""The world as a dataset: ``world:portraits?n=5000&bias=0.9&seed=1&split=test``."""
+"""The world as datasets: ``world:portraits?n=5000&bias=0.9``, ``world:faces?n=400&plant=skin-smile``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from fairvl.errors import DatasetError, InputError
 from fairvl.fingerprints import canonical_json, fingerprint
 from fairvl.sources.datasets.record import Problem, Record, Value
 
+from .faces import face_blocks
 from .generator import BLOCK, SPLITS, Portraits, portrait_blocks
-from .spec import WorldSpec
+from .spec import Plant, WorldSpec
+from .words import ATTRIBUTES
 
 DRAWING_VERSION = 1  # counts up when the same spec and seed give other pictures or captions
 
@@ -32,6 +34,8 @@ class WorldPortraits:
     split : {"train", "test", "judge", "validation"}
     name : str
         What the dataset is called in results.
+    cut : bool
+        Aligned faces (see `fairvl.sources.world.faces`) instead of whole portraits.
 
     Examples
     --------
@@ -45,11 +49,12 @@ class WorldPortraits:
     seed: int = 0
     split: str = "train"
     name: str = field(default="world:portraits")
+    cut: bool = False
 
     @property
     def fingerprint(self) -> str:
         """Of everything that the records follow from."""
-        parts = [self.spec.as_dict(), self.n, self.seed, self.split, DRAWING_VERSION]
+        parts = [self.spec.as_dict(), self.n, self.seed, self.split, DRAWING_VERSION, *(["faces"] if self.cut else [])]
         return fingerprint(parts)
 
     @property
@@ -89,7 +94,7 @@ class WorldPortraits:
             for i in range(count):
                 yield Record(
                     id=f"{self.split}-{self.seed}-{row + i:06d}",
-                    image=partial(_picture, text, self.seed, self.split, row + i),
+                    image=partial(_picture, text, self.seed, self.split, row + i, self.cut),
                     caption=block.captions[i],
                     attributes=_plain(block, i),
                 )
@@ -100,19 +105,20 @@ def _plain(block: Portraits, i: int) -> dict[str, Value]:
     return {name: values[i].item() for name, values in block.attributes.items()}
 
 
-def _picture(spec: str, seed: int, split: str, row: int) -> bytes:
+def _picture(spec: str, seed: int, split: str, row: int, cut: bool = False) -> bytes:
     from PIL import Image
 
-    image = _block(spec, seed, split, row // BLOCK).images[row % BLOCK]
+    image = _block(spec, seed, split, row // BLOCK, cut).images[row % BLOCK]
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="PNG", compress_level=1)
     return file.getvalue()
 
 
 @lru_cache(maxsize=2)  # records are read in order, so the block at hand serves the next 255 pictures
-def _block(spec: str, seed: int, split: str, block: int) -> Portraits:
+def _block(spec: str, seed: int, split: str, block: int, cut: bool) -> Portraits:
     world = WorldSpec.from_dict(json.loads(spec))
-    return next(portrait_blocks(world, BLOCK, seed, split=split, start=block * BLOCK))
+    blocks = face_blocks if cut else portrait_blocks
+    return next(blocks(world, BLOCK, seed, split=split, start=block * BLOCK))
 
 
 _OPTIONS: Mapping[str, Callable[[str], Any]] = {
@@ -147,23 +153,8 @@ def portraits_dataset(query: Mapping[str, str] | str) -> WorldPortraits:
     >>> len(portraits_dataset({"n": "10", "bias": "0.9"}))
     10
     """
-    if isinstance(query, str):
-        pairs = [item.partition("=") for item in query.split("&") if item]
-        query = {key: value for key, _, value in pairs}
-    unknown = sorted(set(query) - set(_OPTIONS))
-    if unknown:
-        raise DatasetError(f"world:portraits has no option {unknown[0]!r}; it has {', '.join(_OPTIONS)}")
-    values: dict[str, Any] = {}
-    for key, text in query.items():
-        try:
-            values[key] = _OPTIONS[key](text)
-        except ValueError:
-            raise DatasetError(
-                f"world:portraits: {key}={text!r} is not usable; expected {_OPTIONS[key].__name__}"
-            ) from None
+    query, values = _values(query, _OPTIONS, "world:portraits")
     n, seed, split = values.pop("n", 5000), values.pop("seed", 0), values.pop("split", "test")
-    if n < 1 or seed < 0 or split not in SPLITS:
-        raise DatasetError(f"world:portraits needs n >= 1, seed >= 0 and split one of {', '.join(SPLITS)}")
     changes: dict[str, Any] = {key: values[key] for key in ("occlusion", "size") if key in values}
     if "duplicates" in values:
         changes["duplicates"] = {"male": values["duplicates"]}
@@ -173,5 +164,74 @@ def portraits_dataset(query: Mapping[str, str] | str) -> WorldPortraits:
         spec = WorldSpec.biased(values.get("bias", 0.8), **changes)
     except InputError as error:
         raise DatasetError(f"world:portraits: {error}") from None
-    name = "world:portraits?" + "&".join(f"{key}={text}" for key, text in sorted(query.items()))
-    return WorldPortraits(spec, n, seed, split, name.rstrip("?"))
+    return WorldPortraits(spec, n, seed, split, _named("world:portraits", query))
+
+
+_FACE_OPTIONS: Mapping[str, Callable[[str], Any]] = {
+    "n": int, "plant": str, "agreement": float, "seed": int, "split": str,
+}  # fmt: skip
+
+
+def faces_dataset(query: Mapping[str, str] | str) -> WorldPortraits:
+    """The dataset of ``world:faces?...``: aligned faces of 32 pixels.
+
+    Parameters
+    ----------
+    query : mapping of str to str, or "key=value&key=value"
+        ``n`` (1000), ``plant`` (none; ``skin-smile`` ties two attributes of two values), ``agreement`` (0.9: share in
+        which the first values, or the second ones, go together), ``seed`` (0), ``split`` ("test").
+
+    Raises
+    ------
+    DatasetError
+        An unknown option or attribute, or a value that is not usable.
+
+    Examples
+    --------
+    >>> data = faces_dataset("n=200&plant=skin-smile&agreement=1")
+    >>> sorted({(one.attributes["skin"], one.attributes["smile"]) for one in data})
+    [('dark', 'serious'), ('light', 'smiling')]
+    """
+    query, values = _values(query, _FACE_OPTIONS, "world:faces")
+    agreement, plants = values.get("agreement", 0.9), []
+    if "plant" in values:
+        pair = values["plant"].split("-")
+        two = [name for name, told in ATTRIBUTES.items() if len(told) == 2]
+        if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(two) or not 0 <= agreement <= 1:
+            raise DatasetError(
+                f"world:faces: plant={values['plant']!r}, agreement={agreement}; expected ATTRIBUTE-LABEL, two of "
+                f"{', '.join(two)}, and a share."
+            )
+        (low, high), (first, second) = (ATTRIBUTES[name] for name in pair)
+        plants = [Plant(pair[0], pair[1], 2 * agreement - 1, {low: (first,), high: (second,)})]
+    try:
+        spec = WorldSpec(plants=tuple(plants))
+    except InputError as error:
+        raise DatasetError(f"world:faces: {error}") from None
+    n, seed, split = values.get("n", 1000), values.get("seed", 0), values.get("split", "test")
+    return WorldPortraits(spec, n, seed, split, _named("world:faces", query), cut=True)
+
+
+def _values(
+    query: Mapping[str, str] | str, options: Mapping[str, Callable[[str], Any]], name: str
+) -> tuple[Mapping[str, str], dict[str, Any]]:
+    """The options as texts and as values."""
+    if isinstance(query, str):
+        pairs = [item.partition("=") for item in query.split("&") if item]
+        query = {key: value for key, _, value in pairs}
+    unknown = sorted(set(query) - set(options))
+    if unknown:
+        raise DatasetError(f"{name} has no option {unknown[0]!r}; it has {', '.join(options)}")
+    values: dict[str, Any] = {}
+    for key, text in query.items():
+        try:
+            values[key] = options[key](text)
+        except ValueError:
+            raise DatasetError(f"{name}: {key}={text!r} is not usable; expected {options[key].__name__}") from None
+    if values.get("n", 1) < 1 or values.get("seed", 0) < 0 or values.get("split", "test") not in SPLITS:
+        raise DatasetError(f"{name} needs n >= 1, seed >= 0 and split one of {', '.join(SPLITS)}")
+    return query, values
+
+
+def _named(name: str, query: Mapping[str, str]) -> str:
+    return (f"{name}?" + "&".join(f"{key}={text}" for key, text in sorted(query.items()))).rstrip("?")
