@@ -54,7 +54,7 @@ def test_a_clear_gain_that_beats_a_control_is_told_with_intervals_and_with_what_
     found = said(made(FELL))
     assert found.text == (
         "With verified edits in training, the mean equalized-odds difference of smile by age group fell from "
-        "30.0\u202f% to 15.0\u202f% (\u221215.0 points, \u221217.0 to \u221213.0); "
+        "30.0 to 15.0 points (\u221215.0 points, \u221217.0 to \u221213.0); "
         "accuracy rose (+5.0 points, +3.0 to +7.0)."
     )
     told = " ".join(found.sentences)
@@ -78,10 +78,10 @@ def test_a_gain_that_every_control_reaches_is_not_credited_to_the_edits():
 
 def test_nothing_and_harm_are_called_so():
     nothing = said(made({}))
-    assert "did not change measurably: from 30.0\u202f% to 30.0\u202f% (0.0 points, \u22122.0 to +2.0)" in nothing.text
+    assert "did not change measurably: from 30.0 to 30.0 points (0.0 points, \u22122.0 to +2.0)" in nothing.text
     assert "accuracy did not change measurably" in nothing.text
     harm = said(made({(LEAD, "augmented", "baseline"): 0.1, ("accuracy", "augmented", "baseline"): -0.1}))
-    assert "rose from 30.0\u202f% to 40.0\u202f%" in harm.text
+    assert "rose from 30.0 to 40.0 points" in harm.text
     assert "accuracy fell (\u221210.0 points" in harm.text
     assert harm.cards[0].tone == harm.cards[1].tone == "bad"
     wide = said(made(FELL, half=0.5))  # the same numbers, unsure

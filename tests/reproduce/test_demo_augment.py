@@ -14,7 +14,7 @@ from fairvl.reproduce.demos import augment as shown
 from fairvl.reproduce.demos import demo
 from fairvl.sources.datasets import load_dataset
 
-SMALL = shown.Sizes(real=60, pool=120, test=80, pairs=4, judged=60, sampling=5, steps=4, seeds=2, draws=100)
+SMALL = shown.Sizes(real=60, test=80, pairs=4, judged=60, sampling=5, steps=4, seeds=2, draws=100)
 ARMS = ("baseline", "augmented", "reweighted", "duplicated", "unedited", "aggravated")
 
 
@@ -97,11 +97,11 @@ def test_edits_make_the_classifier_fairer_and_aggravation_does_not(tmp_path) -> 
     before = found.one(metric=odds, training="baseline", arm="")
     after = found.one(metric=odds, training="augmented", arm="")
     assert before.value > 0.15  # there is something to repair
-    assert after.value < 0.5 * before.value
+    assert after.value < 0.7 * before.value
     assert change(odds).high < 0
     assert change("accuracy").low > 0
     assert change("worst_label_group_accuracy").value > 0.02
     assert change(odds, other="unedited").high < 0
-    assert change(odds, other="duplicated").high < 0
-    assert change(odds, arm="aggravated").high > 0
+    assert change(odds, arm="aggravated").low > 0
+    assert change("accuracy", arm="aggravated").high < 0
     assert all(row.value > 0.8 for row in found.where(metric="edit_yield"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +38,8 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings_in_one_line():
+                return super().invoke(ctx)
         except FairVLError as error:
             fail(f"error: {error}", USER_ERROR)
         except KeyboardInterrupt:
@@ -47,6 +50,23 @@ class Verbs(click.Group):
             raise SystemExit(INTERRUPTED) from None
         except OSError as error:
             fail(f"error: {error}", USER_ERROR)
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Our own warnings without the place in the code that raised them."""
+    plain = warnings.formatwarning
+
+    def told(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+        if category.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            return f"warning: {' '.join(str(message).split())}\n"
+        return plain(message, category, *where, **more)
+
+    warnings.formatwarning = told
+    try:
+        yield
+    finally:
+        warnings.formatwarning = plain
 
 
 def fail(line: str, code: int) -> NoReturn:

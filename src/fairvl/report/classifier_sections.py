@@ -37,7 +37,7 @@ ARMS = {
     "reweighted": "real images, rare cells drawn more often",
     "duplicated": "real images, rare ones copied",
     "unedited": "real images and reconstructions",
-    "aggravated": "real images and edits into the largest group",
+    "aggravated": "edits into the largest group",
 }
 EDITS = ("edit_yield", "judge_accuracy")
 LEVEL, GAP = PLAIN, Series(0, "", "difference", "t2", "square")
@@ -95,8 +95,8 @@ def classifier_headline(comparison: Comparison) -> Headline:
         return Headline(f"{metric_of(LEAD).label} of {listing(told)}.", (), _level_cards(run, arms))
     text = f"{_how(arm)} {_moved_text(run, change)}; {_beside(run, arm)}."
     sentences = [*_against_controls(run, arm), *_other_changes(run, arm), *_aggravated(run), *_yields(run)]
-    cards = [card for name in FIRST if (card := _card(run, name, arm)) is not None]
-    return Headline(text, tuple(sentences), (*cards, *_yield_card(run))[:5], _scoreboard(run, arms))
+    cards = [card for name in FIRST if (card := _card(run, name, arm)) is not None] + _yield_card(run)
+    return Headline(text, tuple(sentences), tuple(cards[:4]), _scoreboard(run, arms))
 
 
 def _how(arm: str) -> str:
@@ -114,6 +114,10 @@ def _direction(row: Finding) -> str:
     return "fell" if row.value < 0 else "rose"
 
 
+def _bare(row: Finding) -> str:
+    return value_text(row).removesuffix(" points")
+
+
 def _span(row: Finding) -> str:
     interval = interval_text(row)
     return f"{points(row.value)}, {interval}" if interval else points(row.value)
@@ -121,7 +125,7 @@ def _span(row: Finding) -> str:
 
 def _moved_text(run: Run, change: Finding) -> str:
     before, after = (_level(run, LEAD, free(change, key)) for key in ("compared_with", "training"))
-    levels = f" from {percent(before.value)} to {percent(after.value)}" if before and after else ""
+    levels = f" from {_bare(before)} to {_bare(after)} points" if before and after else ""
     what = f"the mean equalized-odds difference {_who(change)}"
     if way := _direction(change):
         return f"{what} {way}{levels} ({_span(change)})"
@@ -173,7 +177,7 @@ def _aggravated(run: Run) -> list[str]:
     row = _change(run, LEAD, "aggravated", BASELINE)
     if row is None:
         return []
-    way = {"rose": "made it worse, as it should", "fell": "lowered it too, which edits alone do not explain"}
+    way = {"rose": "made it worse, as it should", "fell": "lowered it too, so more images alone explain some of this"}
     told = way.get(_direction(row), "changed it by no more than chance explains")
     return [f"Aggravating the correlation with edits of the same kind {told} ({_span(row)})."]
 
@@ -198,7 +202,7 @@ def _card(run: Run, metric: str, arm: str) -> Card | None:
     row, before, after = _change(run, metric, arm, BASELINE), *(_level(run, metric, a) for a in (BASELINE, arm))
     if row is None or before is None or after is None:
         return None
-    detail = f"{value_text(before)} \u2192 {value_text(after)}; "
+    detail = f"{_bare(before)} \u2192 {value_text(after)}; "
     detail += f"paired interval {interval_text(row)}" if interval_text(row) else row.note or "no interval"
     return Card(metric_of(metric).label, points(row.value), detail, _tone(row))
 
@@ -210,12 +214,12 @@ def _tone(row: Finding) -> str:
     return "good" if way == wanted else "bad"
 
 
-def _yield_card(run: Run) -> tuple[Card, ...]:
+def _yield_card(run: Run) -> list[Card]:
     rows = [row for row in rows_of(run, "edit_yield") if free(row, "training") == EDITED]
     if not rows:
-        return ()
+        return []
     made = sum(int(free(row, "accepted") or 0) for row in rows)
-    return (Card("Yield of the gate", percent(_pooled(rows)), f"{plural(made, 'verified edit')} in training"),)
+    return [Card("Yield of the gate", percent(_pooled(rows)), f"{plural(made, 'verified edit')} in training")]
 
 
 def _level_cards(run: Run, arms: Sequence[str]) -> tuple[Card, ...]:
@@ -230,16 +234,16 @@ def _scoreboard(run: Run, arms: Sequence[str]) -> Scoreboard | None:
         start = _level(run, metric, BASELINE)
         if start is None:
             continue
-        cells = [Cell(value_text(start).removesuffix(" points"))]
+        cells = [Cell(_bare(start))]
         for arm in others:
             row, change = _level(run, metric, arm), _change(run, metric, arm, BASELINE)
             if row is None or change is None:
                 cells.append(Cell("not measured"))
                 continue
             certain = "clear" if excludes_zero(change) else "not clear"
-            cells.append(Cell(value_text(row).removesuffix(" points"), points(change.value), certain, _tone(change)))
+            cells.append(Cell(_bare(row), points(change.value), certain, _tone(change)))
         rows.append((metric_of(metric).label, f"n = {start.n}", tuple(cells)))
-    return Scoreboard((BASELINE, *others), tuple(rows)) if rows and others else None
+    return Scoreboard((BASELINE, *others), tuple(rows), "arm") if rows and others else None
 
 
 def classifiers(comparison: Comparison) -> Section | None:

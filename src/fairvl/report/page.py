@@ -197,7 +197,8 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     hashes = list(
         dict.fromkeys(row.config_hash[:12] for run in comparison.runs for row in run.findings if row.config_hash)
     )
-    attributes = list(dict.fromkeys(m.first.attribute for m in comparison.measurements if m.first.attribute))
+    about = [m for m in comparison.measurements if not arms or m.free("training")]
+    attributes = list(dict.fromkeys(m.first.attribute for m in about if m.first.attribute))
     facts = [
         ("Model", _few(_distinct(comparison, "model"))),
         ("Data", _few(_distinct(comparison, "dataset"))),

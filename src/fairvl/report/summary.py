@@ -27,10 +27,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """Measures by repairs: the whole result in one small table."""
+    """Measures by repairs (or whatever `item` says a column is): the whole result in one small table."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+    item: str = "repair"
 
 
 @dataclass(frozen=True)

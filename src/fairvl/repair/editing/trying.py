@@ -41,7 +41,7 @@ class Change:
         Raises
         ------
         InputError
-            Nothing that an editor takes, or a path for an editor without a code space.
+            Nothing that an editor takes, a path for an editor without a code space, or a text for one with it.
         """
         what, sign = given if isinstance(given, tuple) and len(given) == 2 else (given, 1.0)
         words = isinstance(what, Dipole) or (isinstance(what, str) and bool(what.strip()))
@@ -51,6 +51,11 @@ class Change:
             raise InputError(f"a change with the sign {sign!r}; expected 1 or -1.")
         if not words:
             editor.require("code_space")
+        elif "code_space" in editor.capabilities:
+            raise InputError(
+                f"{editor.card.family} ({editor.card.name}) moves codes along a path; the change {what!r} is a text. "
+                "Give a path that PathModel.fit learned (FILE.safetensors:+), or take an editor that reads texts."
+            )
         return cls(what, float(sign))
 
     @property
