@@ -58,7 +58,7 @@ def test_a_clear_gain_that_beats_a_control_is_told_with_intervals_and_with_what_
         "accuracy rose (+5.0 points, +3.0 to +7.0)."
     )
     told = " ".join(found.sentences)
-    assert "the augmented arm lies clearly below unedited and not clearly different from reweighted" in told
+    assert "the augmented arm is clearly below unedited and not clearly different from reweighted" in told
     assert "cannot be credited" not in told
     assert "these changed clearly too: worst (label, group) accuracy (+20.0 points)" in told
     assert "No clear change: counterfactual flip rate (0.0 points) and macro F1 (0.0 points)." in told

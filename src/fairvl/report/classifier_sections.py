@@ -151,7 +151,7 @@ def _against_controls(run: Run, arm: str) -> list[str]:
     said = [f"clearly below {listing(below)}"] * bool(below) + [f"clearly above {listing(above)}"] * bool(above)
     said += [f"not clearly different from {listing(even)}"] * bool(even)
     verdict = "" if below else " No control is clearly beaten, so the change cannot be credited to the edits alone."
-    return [f"At the same budget, the {arm} arm lies {listing(said)} (its difference to {told}).{verdict}"]
+    return [f"At the same budget, the {arm} arm is {listing(said)} (its difference to {told}).{verdict}"]
 
 
 def _other_changes(run: Run, arm: str) -> list[str]:
@@ -324,7 +324,7 @@ def _difference_chart(title: str, rows: Sequence[Finding], told: str) -> Figure:
     for metric in FIRST:
         same = [row for row in rows if row.metric == metric]
         if same:
-            better = {"high": " (above 0 is better)", "low": " (below 0 is better)"}.get(metric_of(metric).best, "")
+            better = {"high": ": above 0 is better", "low": ": below 0 is better"}.get(metric_of(metric).best, "")
             lines.append(Line(metric_of(metric).label + better, heading=True))
             lines += [
                 Line(told.format(free(row, key)), "clear" if excludes_zero(row) else "not clear", (_mark(GAP, row),))
@@ -342,13 +342,12 @@ def edits(comparison: Comparison) -> Section | None:
     figures = []
     for rows, suffix in runs_with(comparison, "edit_yield"):
         body = [
-            (free(row, "training"), row.groups, free(row, "wanted"), free(row, "accepted"), f"{row.n:,}",
+            (f"{free(row, 'training')}, {row.groups}", free(row, "wanted"), free(row, "accepted"), f"{row.n:,}",
              value_text(row), interval_text(row), free(row, "rejected") or "none")
             for row in rows
         ]  # fmt: skip
-        head = ("Set", "Request", "Wanted", "Accepted", "Candidates", "Yield, %", "Interval", "Rejected for")
-        chart = table(head, body, caption="Edits by request; a candidate may fail for several reasons.",
-                      numbers=(2, 3, 4, 5, 6))  # fmt: skip
+        head = ("Set and request", "Wanted", "Accepted", "Candidates", "Yield", "Interval", "Rejected for")
+        chart = table(head, body, caption="A candidate may fail for several reasons.", numbers=(1, 2, 3, 4, 5))
         figures.append(Figure(f"Yield of every request{suffix}", chart))
     for rows, suffix in runs_with(comparison, "judge_accuracy"):
         judged = [
