@@ -1,9 +1,9 @@
-"""Train a diffusion autoencoder on emoji people, two judges of its pictures, and the supervisor of its paths.
+"""Train a diffusion autoencoder on emoji people, three judges of its pictures, and the supervisor of its paths.
 
     FAIRVL_REALDATA=... python train/emoji_diffae.py --out MODELS
 
-Killed at any moment, the same command goes on. One core: about 30 minutes for the autoencoder, two or three for each of
-the others. `emoji_diffae_paths.py` goes on from there. No weights are shipped.
+Killed at any moment, the same command goes on. One core: about 20 minutes for the autoencoder, two to seven for each
+of the others. `emoji_diffae_paths.py` goes on from there. No weights are shipped.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def main() -> None:
     )  # fmt: skip
     loss = sum(row["loss"] for row in run.losses[-100:]) / 100
     print(f"{run.facts['parameters']:,} parameters, loss {loss:.3f}, {run.seconds_per_step:.2f} s a step", flush=True)
-    for name in ("a", "b"):
+    for name in ("a", "b", "grey"):
         if not (arguments.out / f"judge-{name}.safetensors").is_file():
-            train_judge(name, train, arguments.out, STEPS)
+            train_judge(name, train, arguments.out, STEPS if name != "grey" else 600)
         print(name, load_judge(name, arguments.out).measured(held.images, held.truth).accuracy, flush=True)
     if not (arguments.out / "supervisor.safetensors").is_file():
-        train_supervisor(train, arguments.out, 2 * STEPS)
+        train_supervisor(train, arguments.out)
     print(zero_shot(Supervisor.load(arguments.out)).measured(held.images, held.truth).accuracy)
 
 

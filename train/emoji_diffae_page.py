@@ -11,6 +11,7 @@ from typing import Any
 
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- figures of editing/emoji.json -->", "<!-- end of figures -->"
+NO_COLOURS, BACK = "flip by the grey judge", "worst way back"
 KINDS = ("real drawings", "inverted", "code alone")
 Row = dict[str, Any]
 
@@ -23,7 +24,12 @@ def rate(estimate: list[float]) -> str:
 
 def distance(estimate: list[float]) -> str:
     value, low, high = estimate
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+    digits = 4 if abs(high) < 0.01 else 3
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def way_back(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -43,16 +49,20 @@ def tables(found: Row) -> str:
             ["judge", "attribute", *KINDS],
             [
                 [name, key, *(rate(again[f"judge {name}"][kind][key]) for kind in KINDS)]
-                for name in ("a", "b")
+                for name in ("a", "b", "grey")
                 for key in ("gender", "skin")
             ],
         ),
         "Edits, scored by judge b on its half, at the strength that judge a chose on the other (95 % Wilson):",
-        table(["edit", "field", "n", "strength", "flip", "other kept", "concept kept", "worst way back"], edits(found)),
+        table(["edit", "field", "n", "strength", "flip", NO_COLOURS, "other kept", "concept kept", BACK], edits(found)),
+        "The same at every length, by judge b; *nearer* is the change of the mean squared distance to the true "
+        "counterfactual:",
+        table(["edit", "field", "length", "flip", "other kept", "concept kept", "nearer"], curves(found)),
         "Mean squared distance to the true counterfactual drawing, of the same edits (95 % bootstrap over concepts):",
         table(["edit", "field", "unedited", "edited", "change", "share nearer"], nearer(found)),
-        "References on judge b's half: nothing edited, and the true counterfactual's own code with the source's noise:",
-        table(["edit", "reference", "flip", "other kept", "concept kept", "change of distance"], references(found)),
+        "References on judge b's half: nothing edited; the true counterfactual's code with the source's noise; and "
+        "what the judges read off the true drawing itself, which no edit can be expected to pass:",
+        table(["edit", "reference", "flip", NO_COLOURS, "other kept", "concept kept", "change"], references(found)),
     ]
     return "\n\n".join(parts)
 
@@ -67,8 +77,19 @@ def edits(found: Row) -> list[list[str]]:
         for field, cells in found["fields"].items():
             cell, scored = cells[edit], cells[edit]["scored by b"]
             kept = [rate(scored["kept"][key]) for key in (other(edit), "concept")]
-            strength, back = f"{scored['strength']:+g}", f"{cell['way back']['worst']:.1%}"
-            rows.append([edit, field, str(cell["n"]), strength, rate(scored["flip"]), *kept, back])
+            strength, back = f"{scored['strength']:+g}", way_back(cell["way back"]["worst"])
+            flips = [rate(scored["flip"]), rate(cell["flip seen without colours"])]
+            rows.append([edit, field, str(cell["n"]), strength, *flips, *kept, back])
+    return rows
+
+
+def curves(found: Row) -> list[list[str]]:
+    rows = []
+    for edit in found["references"]:
+        for field, cells in found["fields"].items():
+            for one in cells[edit]["curve of b"]:
+                kept = [rate(one["kept"][key]) for key in (other(edit), "concept")]
+                rows.append([edit, field, f"{one['strength']:+g}", rate(one["flip"]), *kept, distance(one["change"])])
     return rows
 
 
@@ -88,7 +109,8 @@ def references(found: Row) -> list[list[str]]:
         for kind, cell in kinds.items():
             way = cell.get("to the true counterfactual")
             kept = [rate(cell["kept"][key]) for key in (other(edit), "concept")]
-            rows.append([edit, kind, rate(cell["flip"]), *kept, distance(way["change"]) if way else ""])
+            flips = [rate(cell["flip"]), rate(cell["flip seen without colours"])]
+            rows.append([edit, kind, *flips, *kept, distance(way["change"]) if way else ""])
     return rows
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from world_diffae_quality import mse, share, write_sheet
 
 from fairvl.repair.editing.diffae.editor import DiffAE
+from fairvl.repair.editing.fields import FIELDS
 from fairvl.repair.editing.judges import Judge
 from fairvl.repair.editing.path_training import PathRecipe
 from fairvl.repair.editing.paths import Field, PathModel
@@ -50,30 +51,30 @@ DIPOLES = (
 )  # fmt: skip
 EDITS = (("skin", "dark", 1), ("skin", "light", -1), ("gender", "woman", 1), ("gender", "man", -1))
 OPPOSITE = {"dark": "light", "light": "dark", "woman": "man", "man": "woman"}
-FIELDS = ("linear", "signed", "elliptic")
 TRUE_MEANS = "true class means"
-STRENGTHS = (3.0, 5.0, 7.0, 9.0, 12.0)
+STRENGTHS = (4.0, 6.0, 9.0)
 STEPS = 10
 HOW: dict[str, Any] = {"refinements": 0, "extrapolate": True, "precision": "bf16"}
 RECIPE = PathRecipe(
-    iterations=120, replicas=4, shift=(2.0, 5.0), steps=6, grad_last=4, lr=0.02, labelled=400, spread=0.3
+    iterations=80, replicas=3, shift=(3.0, 6.0), steps=6, grad_last=4, lr=0.02, labelled=320, spread=0.3
 )
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 
-def fit(editor: DiffAE, train: People, models: Path, fields: Sequence[str], recipe: PathRecipe, seed: int) -> None:
-    """Learn the paths on training drawings of a woman or a man, with their own noise, and write them."""
+def fit(editor: DiffAE, train: People, models: Path, name: str, recipe: PathRecipe, seed: int) -> PathModel:
+    """Learn the paths of a field on training drawings of a woman or a man, with their own noise, and write them."""
     known = train.take(np.isin(train.gender, GENDERS))
     rows = np.random.default_rng(seed).permutation(len(known))[: recipe.labelled]
     coarse = DiffAE(editor.parts, steps=recipe.steps, **HOW)
     state, supervisor = coarse.encode(known.images[rows]), Supervisor.load(models)
-    for field in fields:
-        paths = PathModel.fit(
-            coarse, supervisor, DIPOLES, field=field, recipe=recipe, codes=state.codes, noise=state.noise, seed=seed
-        )
-        paths.save(models / f"paths-{field}.safetensors")
-        print(field, paths.notes.get("losses"), flush=True)
+    paths = PathModel.fit(
+        coarse, supervisor, DIPOLES, field=name, recipe=recipe, codes=state.codes,
+        noise=state.noise, seed=seed,
+    )  # fmt: skip
+    paths.save(models / f"paths-{name}.safetensors")
+    print(name, paths.notes.get("losses"), flush=True)
+    return paths
 
 
 def true_means(editor: DiffAE, train: People) -> PathModel:
@@ -104,8 +105,9 @@ def truth_of(held: People, rows: NDArray[np.int64]) -> dict[str, NDArray[np.str_
 
 
 def sources(held: People, attribute: str, to: str, second: bool) -> NDArray[np.int64]:
-    """Rows of one half of the concepts that show the opposite value."""
-    return np.flatnonzero((held.truth[attribute] == OPPOSITE[to]) & (half(held.concept) == second))
+    """Rows of one half of the concepts that show the opposite value; of the first half every second one."""
+    rows = np.flatnonzero((held.truth[attribute] == OPPOSITE[to]) & (half(held.concept) == second))
+    return rows if second else rows[::2]
 
 
 def apart(images: Images, others: Images) -> Floats:
@@ -188,6 +190,7 @@ def measure(editor: DiffAE, paths: PathModel, held: People, state: State, plain:
         found[f"{attribute} to {to}"] = {
             "n": len(rows), "concepts": len(set(held.concept[rows])), "chosen by a": row(chosen),
             "scored by b": row(curves["b"][place]) | {"to the true counterfactual": way[place]},
+            "flip seen without colours": share(answers(judges["grey"], made[place])[attribute] == to),
             "curve of a": [row(s) for s in curves["a"]],
             "curve of b": [row(s) | {"change": w["change"]} for s, w in zip(curves["b"], way, strict=True)],
             "way back": {"mean": round(float(back.mean()), 4), "worst": round(float(back.max()), 4)},
@@ -211,17 +214,18 @@ def codes_in(state: State) -> NDArray[np.float32]:
 
 
 def swapped(editor: DiffAE, held: People, state: State, plain: Images, judges: Mapping[str, Judge]) -> Row:
-    """References on judge b's half: no edit at all, and the true counterfactual's own code with the source's noise."""
+    """References on judge b's half: no edit, the true counterfactual's code with the source's noise, and the truth."""
     found: Row = {}
     for attribute, to, _ in EDITS:
         rows = sources(held, attribute, to, True)
         other = held.counterfactual(attribute)[rows]
         mixed = editor.decode(replace(state.take(rows), codes=codes_in(state)[other]))
         truth, cell = truth_of(held, rows), {}
-        for kind, made in {"unedited": plain[rows], "true code": mixed}.items():
+        for kind, made in {"unedited": plain[rows], "true code": mixed, "true drawing": held.images[other]}.items():
             seen = reader(judges["b"], held)(made)
             kept = {key: share(seen[key] == truth[key]) for key in seen if key != attribute}
-            cell[kind] = {"flip": share(seen[attribute] == to), "kept": kept}
+            colourless = share(answers(judges["grey"], made)[attribute] == to)
+            cell[kind] = {"flip": share(seen[attribute] == to), "flip seen without colours": colourless, "kept": kept}
         cell["true code"] |= {
             "to the true counterfactual": towards(mixed, plain[rows], held.images[other], held.concept[rows])
         }
@@ -230,29 +234,28 @@ def swapped(editor: DiffAE, held: People, state: State, plain: Images, judges: M
     return found
 
 
-def sheets(editor: DiffAE, paths: PathModel, found: Row, held: People, state: State, plain: Images, judge: Judge,
-           out: Path) -> None:  # fmt: skip
-    """Two sheets for each attribute: eight drawings by file name, and the eight that judge b believes least.
+def sheets(editor: DiffAE, paths: PathModel, held: People, state: State, plain: Images, judge: Judge,
+           lengths: Sequence[float], out: Path) -> None:  # fmt: skip
+    """Two sheets for each attribute: one drawing of each of eight concepts, and the eight that judge b believes least.
 
-    Rows for each direction: with their own noise, edited at a third, two thirds and all of the chosen strength, and the
-    true counterfactual as the model redraws it.
+    Judge b's half. Rows for each direction: with their own noise, edited at each length, and the true counterfactual as
+    the model redraws it. What judge b believes is its probability of the wanted value at the middle length.
     """
     for attribute in ("skin", "gender"):
         pages: dict[str, list[Images]] = {"first": [], "worst": []}
-        for to in (edit[1] for edit in EDITS if edit[0] == attribute):
+        for _, to, sign in (edit for edit in EDITS if edit[0] == attribute):
             rows = sources(held, attribute, to, True)
-            strength = found[f"{attribute} to {to}"]["scored by b"]["strength"]
             path, part = paths.path(attribute), state.take(rows)
-            made = [editor.decode(editor.edit(part, path, strength * piece)) for piece in (1 / 3, 2 / 3, 1)]
-            doubt = judge.read(made[-1])[attribute][:, CLASSES[attribute].index(to)]
-            order = {"first": spread_out(held, rows), "worst": np.argsort(doubt, kind="stable")[:8]}
+            made = [editor.decode(editor.edit(part, path, sign * length)) for length in lengths]
+            belief = judge.read(made[len(made) // 2])[attribute][:, CLASSES[attribute].index(to)]
+            order = {"first": spread_out(held, rows), "worst": np.argsort(belief, kind="stable")[:8]}
             for name, places in order.items():
                 truth = plain[held.counterfactual(attribute)[rows[places]]]
                 pages[name] += [plain[rows[places]], *(images[places] for images in made), truth]
         for name, page in pages.items():
-            path = out / f"emoji-{attribute}-{name}.png"
-            write_sheet(page, path, scale=1)
-            shrink(path)
+            path_of = out / f"emoji-{attribute}-{name}.png"
+            write_sheet(page, path_of, scale=1)
+            shrink(path_of)
 
 
 def spread_out(held: People, rows: NDArray[np.int64], n: int = 8) -> NDArray[np.int64]:
@@ -280,6 +283,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="where sheets and figures go; default: MODELS")
     parser.add_argument("--fields", nargs="+", default=list(FIELDS))
     parser.add_argument("--refit", action="store_true", help="learn paths anew that are there already")
+    parser.add_argument("--resume", action="store_true", help="keep the fields that the figures hold already")
     parser.add_argument("--iterations", type=int, default=RECIPE.iterations)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS)
@@ -291,33 +295,41 @@ def main() -> None:
     train, held = people(Path(arguments.data))
     editor = DiffAE.load(arguments.models / "diffae", steps=arguments.steps, **HOW)
     recipe = replace(RECIPE, iterations=arguments.iterations)
-    kept = [f for f in arguments.fields if (arguments.models / f"paths-{f}.safetensors").is_file()]
-    missing = [f for f in arguments.fields if arguments.refit or f not in kept]
-    fit(editor, train, arguments.models, missing, recipe, arguments.seed)
-    judges = {name: load_judge(name, arguments.models) for name in ("a", "b")}
+    judges = {name: load_judge(name, arguments.models) for name in ("a", "b", "grey")}
     state = editor.encode(held.images, seeds=range(len(held)))
     plain = editor.decode(state)
-    supervisor = zero_shot(Supervisor.load(arguments.models)).measured(held.images, held.truth)
-    found: Row = {
+    out, models = arguments.docs or arguments.models, {TRUE_MEANS: true_means(editor, train)}
+    found = json.loads((out / "emoji.json").read_text(encoding="utf-8")) if arguments.resume else {
         "seed": arguments.seed, "steps": arguments.steps, "trained on": len(train), "held out": len(held),
-        "held-out concepts": sorted(set(held.concept.tolist())),
-        "supervisor, zero-shot": {k: short(e) for k, e in supervisor.accuracy.items()},
-        "recipe": asdict(recipe),
+        "held-out concepts": sorted(set(held.concept.tolist())), "recipe": asdict(recipe),
         "reconstruction": reconstruction(editor, train, held, state, judges),
-        "references": swapped(editor, held, state, plain, judges), "fields": {}, "losses": {},
+        "fields": {}, "losses": {},
     }  # fmt: skip
-    models = {f: PathModel.load(arguments.models / f"paths-{f}.safetensors") for f in arguments.fields}
-    for name, paths in {**models, TRUE_MEANS: true_means(editor, train)}.items():
+    found["references"] = swapped(editor, held, state, plain, judges)
+    for name in (TRUE_MEANS, *arguments.fields):
+        path = arguments.models / f"paths-{name}.safetensors"
+        if name != TRUE_MEANS:
+            there = path.is_file() and not arguments.refit
+            models[name] = (
+                PathModel.load(path) if there else fit(editor, train, arguments.models, name, recipe, arguments.seed)
+            )
+        if name in found["fields"]:
+            continue
         print("field", name, flush=True)
-        found["fields"][name] = measure(editor, paths, held, state, plain, judges, arguments.strengths)
-        found["losses"][name] = paths.notes.get("losses", {})
-        out = arguments.docs or arguments.models
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "emoji.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    best = max(models, key=lambda name: worst_choice(found["fields"][name]))
+        found["fields"][name] = measure(editor, models[name], held, state, plain, judges, arguments.strengths)
+        found["losses"][name] = models[name].notes.get("losses", {})
+        write(found, out)
+    read = zero_shot(Supervisor.load(arguments.models)).measured(held.images, held.truth)
+    found["supervisor, zero-shot"] = {key: short(e) for key, e in read.accuracy.items()}
+    best = max(arguments.fields, key=lambda name: worst_choice(found["fields"][name]))
     found["sheets show"] = best
+    write(found, out)
+    sheets(editor, models[best], held, state, plain, judges["b"], arguments.strengths, out)
+
+
+def write(found: Row, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     (out / "emoji.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    sheets(editor, models[best], found["fields"][best], held, state, plain, judges["b"], out)
 
 
 def worst_choice(edits: Row) -> float:

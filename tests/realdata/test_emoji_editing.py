@@ -89,16 +89,16 @@ def test_the_whole_measurement_runs_with_a_tiny_model(drawn, scripts, tmp_path):
     tiny = Shape(size=64, patch=8, width=16, multipliers=(1, 2), encoder_multipliers=(1, 1, 2, 2), blocks=1, code=16)
     recipe = Recipe(steps=3, batch=8, latent_steps=0, seed=1)
     train_diffae(train.images[:64], tmp_path / "diffae", shape=tiny, recipe=recipe)
-    for name in ("a", "b"):
+    for name in ("a", "b", "grey"):
         readers.train_judge(name, train, tmp_path, 2, copies=1)
     readers.train_supervisor(train, tmp_path, 2, copies=1)
     editor = DiffAE.load(tmp_path / "diffae", steps=2)
     short = PathRecipe(iterations=2, replicas=1, steps=2, grad_last=1, labelled=24)
-    paths_script.fit(editor, train, tmp_path, ["elliptic"], short, 0)
+    paths_script.fit(editor, train, tmp_path, "elliptic", short, 0)
     paths = PathModel.load(tmp_path / "paths-elliptic.safetensors")
     assert paths.attributes == ("skin", "gender")
 
-    judges = {name: readers.load_judge(name, tmp_path) for name in ("a", "b")}
+    judges = {name: readers.load_judge(name, tmp_path) for name in ("a", "b", "grey")}
     state = editor.encode(held.images, seeds=range(len(held)))
     plain = editor.decode(state)
     found = paths_script.measure(editor, paths, held, state, plain, judges, (1.0, 2.0))
@@ -110,7 +110,7 @@ def test_the_whole_measurement_runs_with_a_tiny_model(drawn, scripts, tmp_path):
         assert np.sign(edit["scored by b"]["strength"]) == sign
         assert set(edit["scored by b"]["kept"]) == {"gender", "skin", "concept"} - {attribute}
         assert edit["way back"]["worst"] < 0.1
-    paths_script.sheets(editor, paths, found, held, state, plain, judges["b"], tmp_path)
+    paths_script.sheets(editor, paths, held, state, plain, judges["b"], (1.0, 2.0), tmp_path)
     assert len(list(tmp_path.glob("emoji-*.png"))) == 4
 
 
@@ -132,3 +132,17 @@ def test_the_true_counterfactual_itself_is_nearest(drawn, scripts):
             return {"gender": np.ones((len(images), 2)), "skin": np.ones((len(images), 3))}
 
     assert (paths_script.reader(Blind(), held)(held.images)["concept"] == held.concept).mean() > 0.99
+
+
+def test_a_grey_reader_does_not_see_hues(drawn, scripts, tmp_path):
+    readers, (train, held) = scripts("emoji_people_readers"), drawn
+    for name in ("a", "grey"):
+        readers.train_judge(name, train, tmp_path, 2, copies=1)
+    turned = held.images[::10][..., [1, 2, 0]]
+    assert (turned != held.images[::10]).any()
+    seen = {
+        name: [readers.load_judge(name, tmp_path).read(x)["gender"] for x in (held.images[::10], turned)]
+        for name in ("a", "grey")
+    }
+    np.testing.assert_allclose(*seen["grey"], atol=1e-5)
+    assert np.abs(seen["a"][0] - seen["a"][1]).max() > 1e-3  # power: the other judge sees them
