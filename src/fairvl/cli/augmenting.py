@@ -85,6 +85,10 @@ def learn_paths(
 @click.option("--labeller", default="", help="Model that made the labels, if they are pseudo-labels.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Of pseudo-labels.")
 @click.option("--margin", type=float, default=0.1, show_default=True, help="By which judges must see the new group.")
+@click.option(
+    "--reach", type=click.FloatRange(1), default=1.0, show_default=True,
+    help="How far past where the first judge is convinced; 2 mirrors each image at the border of the groups.",
+)  # fmt: skip
 @click.option("--structure", type=float, default=0.4, show_default=True, help="Least structural similarity; -1: any.")
 @click.option("--keep", "keep", multiple=True, help="Attribute that must stay.  [default: all that judges know]")
 @click.option("--variants", type=click.IntRange(1), default=1, show_default=True, help="Edits per source and request.")
@@ -104,14 +108,15 @@ def learn_paths(
 def augment(
     dataset: str, label: str, attribute: str, target: str, editor: str, changes: tuple[str, ...],
     judges: tuple[str, ...], pool: str | None, supervisors: tuple[str, ...], labeller: str, min_confidence: float,
-    margin: float, structure: float, keep: tuple[str, ...], variants: int, retries: int, codec: str, originals: str,
-    fit: str, allow_short: bool, out: Path, seed: int, as_json: bool,
+    margin: float, reach: float, structure: float, keep: tuple[str, ...], variants: int, retries: int, codec: str,
+    originals: str, fit: str, allow_short: bool, out: Path, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Balance DATASET with verified edits of its own images; killed, the same command goes on."""
     from ..repair.editing.augment import augment as run
     from ..repair.editing.gate import Gate, Thresholds
     from ..repair.editing.naming import load_change, load_editor, read_judge
     from ..repair.editing.plan import Plan
+    from ..repair.editing.strength import AdaptiveStrength
     from ..sources.datasets import load_dataset
 
     data = load_dataset(dataset)
@@ -119,10 +124,11 @@ def augment(
     ways = dict(load_change(text, attribute) for text in changes)
     thresholds = Thresholds(margin=margin, structure=None if structure <= -1 else structure)
     gate = Gate([read_judge(path) for path in judges], thresholds=thresholds, keep=keep or None)
+    strength = None if reach == 1 else AdaptiveStrength(margin=0.0, reach=reach)
     result = run(
-        data, load_editor(editor), plan, gate, out, changes=ways, pool=pool, variants=variants, retries=retries,
-        codec=codec, originals=originals, fit=fit, allow_short=allow_short, supervisors=supervisors, labeller=labeller,
-        min_confidence=min_confidence, seed=seed,
+        data, load_editor(editor), plan, gate, out, changes=ways, strength=strength, pool=pool, variants=variants,
+        retries=retries, codec=codec, originals=originals, fit=fit, allow_short=allow_short, supervisors=supervisors,
+        labeller=labeller, min_confidence=min_confidence, seed=seed,
     )  # fmt: skip
     if as_json:
         click.echo(json.dumps([dict(one) for one in result.requests]))

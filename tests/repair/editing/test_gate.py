@@ -160,6 +160,21 @@ def test_bisection_finds_the_smallest_strength_that_crosses(margin):
     assert (heads.judge().margin(heads.read(made), "tone", ["dark"] * 12) >= margin).all()
 
 
+def test_reach_mirrors_at_the_border_what_stopping_there_crowds_together():
+    """Pictures from far and from near the border: mirrored, they land as far and as near on its other side."""
+    images, _ = heads.draw(12, seed=7, tone=np.zeros(12, int))
+    editor = heads.ToneEditor()
+    state = editor.encode(list(images))
+    asked = (editor, state, "darker", 1.0, heads.judge(), "tone", ["dark"] * 12)
+    near, _, _ = AdaptiveStrength(start=0.1, maximum=2.0, bisections=6, margin=0.0).choose(*asked)
+    far, crossed, made = AdaptiveStrength(start=0.1, maximum=2.0, bisections=6, margin=0.0, reach=2.0).choose(*asked)
+    assert crossed.all()
+    np.testing.assert_allclose(far, np.minimum(2 * near, 2.0), atol=1e-6)
+    np.testing.assert_array_equal(made, editor.decode(editor.edit(state, "darker", far)))
+    with pytest.raises(InputError, match="reach from 1"):
+        AdaptiveStrength(reach=0.5)
+
+
 def test_an_edit_that_never_crosses_gets_the_largest_strength():
     images, _ = heads.draw(4, seed=8, tone=np.zeros(4, int))
     editor = heads.ToneEditor(ignores=1.0)

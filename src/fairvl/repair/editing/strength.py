@@ -26,18 +26,26 @@ class AdaptiveStrength:
     margin : float
         Of the chooser: probability of the wanted group minus that of the next. Above the gate's own margin, so that an
         edit is not chosen at the very edge of what the gate lets pass.
+    reach : float
+        The strength that is used, as a multiple of the one found. 1 stops where the judge is convinced: the mildest
+        edit, but edited images then crowd at the border between the groups, and whoever learns from them can still tell
+        the groups by *how* dark or old a face is. 2 with a margin of 0 mirrors each image at the border, as far on the
+        other side as it came from.
     """
 
     start: float = 1.0
     maximum: float = 16.0
     bisections: int = 4
     margin: float = 0.5
+    reach: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.start <= self.maximum or self.bisections < 0 or not -1 <= self.margin < 1:
+        shape = 0 < self.start <= self.maximum and self.bisections >= 0 and self.reach >= 1
+        if not shape or not -1 <= self.margin < 1:
             raise InputError(
-                f"start={self.start}, maximum={self.maximum}, bisections={self.bisections}, margin={self.margin}; "
-                "expected 0 < start <= maximum, bisections from 0 and a margin from -1 to 1."
+                f"start={self.start}, maximum={self.maximum}, bisections={self.bisections}, margin={self.margin}, "
+                f"reach={self.reach}; expected 0 < start <= maximum, bisections from 0, a margin from -1 to 1 and a "
+                "reach from 1."
             )
 
     def choose(
@@ -50,7 +58,7 @@ class AdaptiveStrength:
         attribute: str,
         wanted: Sequence[str],
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], Images]:
-        """Per image the strength (positive), whether the margin was crossed there, and the edit at that strength.
+        """Per image the strength (positive), whether the margin was crossed on the way, and the edit at that strength.
 
         An image that never crosses gets `maximum`. Among the strengths tried, the first that crosses bounds the
         bisection, so a response that falls again later does no harm.
@@ -76,6 +84,9 @@ class AdaptiveStrength:
             images[rows[there]] = made[there]
             high[rows[there]] = middle[rows[there]]
             low[rows[~there]] = middle[rows[~there]]
+        if self.reach > 1 and len(rows):
+            high[rows] = np.minimum(high[rows] * self.reach, self.maximum)
+            images[rows], _ = self._try(editor, state, change, sign, judge, attribute, wanted, rows, high)
         return high.astype(np.float32), crossed, images
 
     def _try(

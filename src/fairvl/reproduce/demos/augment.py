@@ -52,6 +52,7 @@ class Sizes:
     judged: int = 500
     sampling: int = 10
     aggravation: float = 1.0
+    reach: float = 2.0
     steps: int = 120
     seeds: int = 3
     draws: int = 1000
@@ -115,6 +116,8 @@ class _Making:
 
     def __init__(self, sizes: Sizes, label: str, attribute: str, seed: int) -> None:
         self.seed = seed
+        margin = 0.0 if sizes.reach > 1 else 0.6  # mirrored at the border, or stopped well past it
+        self.strength = AdaptiveStrength(start=2.0, maximum=8.0, bisections=1, margin=margin, reach=sizes.reach)
         self.editor = load_editor(f"world:diffae?steps={sizes.sampling}&refinements=0&extrapolate=true")
         path = PathModel.load(_shipped(PATHS)).path(attribute)
         low, high = ATTRIBUTES[attribute]
@@ -129,7 +132,7 @@ class _Making:
     def __call__(self, plan: Plan, source: str, out: Path, **options: Any) -> Augmentation:
         return augment(
             source, self.editor, plan, self.gate, out, changes=self.changes, block=64, retries=1, allow_short=True,
-            strength=AdaptiveStrength(start=2.0, maximum=8.0, bisections=1, margin=0.6), seed=self.seed, **options,
+            strength=self.strength, seed=self.seed, **options,
         )  # fmt: skip
 
 
