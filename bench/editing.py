@@ -134,6 +134,13 @@ def memory(name: str, steps: int, n: int, device: str, threads: int) -> float | 
     return int(subprocess.run(call, check=True, capture_output=True, text=True).stdout) / 1e6
 
 
+def clocks(function: Any) -> np.ndarray:
+    """Wall-clock and processor seconds of one call."""
+    began = time.perf_counter(), time.process_time()
+    function()
+    return np.array([time.perf_counter() - began[0], time.process_time() - began[1]])
+
+
 def measure(name: str, steps: int, mode: str, n: int, device: str, repeats: int) -> dict[str, Any]:
     model = editor(name, steps, device, batch_size=n, **MODES[mode])
     images = pictures(n, model.parts.shape.size)
@@ -144,11 +151,7 @@ def measure(name: str, steps: int, mode: str, n: int, device: str, repeats: int)
         edited(model, images[:2])
     turns = []
     for _ in range(repeats):
-        own = np.array([time.perf_counter(), time.process_time()])
-        edited(model, images)
-        middle = np.array([time.perf_counter(), time.process_time()])
-        call()
-        turns.append([middle - own, np.array([time.perf_counter(), time.process_time()]) - middle])
+        turns.append([clocks(lambda: edited(model, images)), np.min([clocks(call) for _ in range(3)], axis=0)])
     times = np.array(turns)  # repeats, ours and the product, wall and processor
     shares = (n * each / times[:, 0]) / (operations / times[:, 1])
     row = {

@@ -50,6 +50,11 @@ BENCHES = {
         "crossed random-effects fit against statsmodels'. Bars: ours between 0.5 % and 2 % at every spread between "
         "models; fits equal to 1e-3."
     ),
+    "editing": (
+        "Edits of the diffusion autoencoder per second, on one thread: encode, move the code, decode. The noise of an "
+        "image is drawn, inverted with one evaluation per step, or with two (`refined`, the default). No bar; the rate "
+        "is held against this machine's own float32 matrix product, timed in turn."
+    ),
     "embed": (
         "`fairvl embed` on 2,000 JPEGs of 500 pixels and more with ViT-B-32 (random weights), decode and resize "
         "included, against the bare model's forward pass on the same batches. Bar: 90 % of its throughput."
