@@ -75,13 +75,15 @@ def number(values: list[float], sign: bool = False) -> str:
 
 def page(results: dict[str, dict[str, Any]], border: dict[str, dict[str, Any]]) -> str:
     text = (DOCS / "world_classifiers" / "head.md").read_text().rstrip() + "\n\n## What changed\n\n"
-    text += "Augmented minus baseline, paired by image and seed.\n\n| protected, label | baseline | augmented | left "
-    text += "| worst (label, group) | accuracy | aggravated minus baseline |\n|---|---|---|---|---|---|---|\n"
+    text += "Augmented minus baseline, paired by image and seed.\n\n"
+    text += "| protected, label | baseline | augmented | fall, paired | left "
+    text += "| worst (label, group) | accuracy | aggravated minus baseline |\n|---|---|---|---|---|---|---|---|\n"
     odds = "equalized_odds_difference_mean"
     for cell, one in results.items():
         before, after = (one["levels"][arm][odds] for arm in ("baseline", "augmented"))
         change = one["differences"]["augmented - baseline"]
-        text += f"| {cell} | {number(before)} | {number(after)} | {after[0] / before[0]:.0%} "
+        text += f"| {cell} | {number(before)} | {number(after)} "
+        text += f"| {number(change[odds], True)} | {after[0] / before[0]:.0%} "
         text += f"| {number(change['worst_label_group_accuracy'], True)} | {number(change['accuracy'], True)} "
         text += f"| {number(one['differences']['aggravated - baseline'][odds], True)} |\n"
     text += (

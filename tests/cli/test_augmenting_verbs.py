@@ -115,7 +115,7 @@ def test_paths_are_learned_from_texts_and_names(tmp_path):
 
 def test_editors_by_name():
     for name in ("diffae", "diffae:", "other:x"):
-        with pytest.raises(InputError, match="accepted forms"):
+        with pytest.raises(InputError, match="Accepted forms"):
             load_editor(name)
     with pytest.raises(FairVLError, match="nowhere"):
         load_editor("diffae:./nowhere")

@@ -123,7 +123,7 @@ def test_ctrl_c_ends_with_one_line_and_no_traceback(tmp_path, interrupted):
     )
     exit_code, errors = interrupted(code, "debias", "fake", "-o", tmp_path / "x")
     assert exit_code == 130
-    assert "The same command goes on where an embed or a sweep stopped." in " ".join(errors.split())
+    assert "The same command goes on where a job stopped" in " ".join(errors.split())
     assert "Traceback" not in errors
 
 

@@ -43,7 +43,7 @@ class Verbs(click.Group):
         except FairVLError as error:
             fail(f"error: {error}", USER_ERROR)
         except KeyboardInterrupt:
-            go_on = "The same command goes on where an embed or a sweep stopped."
+            go_on = "The same command goes on where a job stopped (embed, sweep, dedup, augment and the like)."
             fail(f"interrupted; nothing half-written was left. {go_on}", INTERRUPTED)
         except BrokenPipeError:
             sys.stderr.close()

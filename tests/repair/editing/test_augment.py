@@ -22,8 +22,10 @@ from fairvl.errors import ConfigMismatchError, DatasetError, InputError, JobErro
 from fairvl.repair.editing import tables, trying
 from fairvl.repair.editing.augment import ShortfallWarning, augment
 from fairvl.repair.editing.gate import Gate, SameJudgeWarning, Thresholds
+from fairvl.repair.editing.judges import Judge
 from fairvl.repair.editing.plan import Plan
 from fairvl.repair.editing.provenance import Codec, is_marked_synthetic, read_provenance
+from fairvl.repair.editing.seam import LeftOutWarning
 from fairvl.repair.editing.strength import AdaptiveStrength
 from fairvl.sources.datasets.decode import decode_image
 
@@ -231,14 +233,45 @@ def test_unreadable_images_are_counted_and_others_are_made_to_fit(tmp_path):
         picture.save(file, "PNG")
         images[i] = file.getvalue()[:60] if mode == "broken" else file.getvalue()
     data = world(40, broken=images)
-    done = run(data, tmp_path / "out", variants=3)
+    with pytest.warns(LeftOutWarning, match=r"1 of the real images are not .*h00005.*truncated"):
+        done = run(data, tmp_path / "out", variants=3)
+    told = json.loads((tmp_path / "out" / "augmentation.json").read_text())["left out"]["originals"]
+    assert [name for name, _ in told] == ["h00005"]
     assert len(list((tmp_path / "out" / "original").rglob("*.png"))) == 39
     assert {opened(path).size for path in (tmp_path / "out").rglob("*.png")} == {(32, 32)}
     assert done.short == 0
-    for name in ("refuse", "pad"):
-        run(data, tmp_path / name, variants=3, fit=name)
+    for name, left in (("refuse", 2), ("pad", 1)):
+        with pytest.warns(LeftOutWarning, match=f"{left} of the real images"):
+            run(data, tmp_path / name, variants=3, fit=name)
     assert len(list((tmp_path / "refuse" / "original").rglob("*.png"))) == 38
     assert len(list((tmp_path / "pad" / "original").rglob("*.png"))) == 39
+
+
+def test_files_that_no_run_made_are_never_written_among(tmp_path):
+    """A folder of the user's own, with a table of the name that a run writes, keeps every byte."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "metadata.csv").write_text("file,hat\na.png,hat\n")
+    with pytest.raises(InputError, match=r"holds files that no run of augment made \(metadata.csv"):
+        run(world(20), mine)
+    assert [path.name for path in mine.iterdir()] == ["metadata.csv"]
+    assert (mine / "metadata.csv").read_text() == "file,hat\na.png,hat\n"
+    (tmp_path / "empty").mkdir()
+    assert run(world(20), tmp_path / "empty").short == 0
+    assert run(world(20), tmp_path / "empty").short == 0  # its own run goes on
+
+
+def test_a_judge_that_names_the_groups_otherwise_is_found_before_any_edit(tmp_path):
+    typo = Judge("typo", {"tone": ("light", "drak"), "hat": heads.CLASSES["hat"]}, heads.read)
+    with pytest.raises(InputError, match=r"'typo' knows no tone 'dark'; it has light, drak"):
+        run(world(20), tmp_path / "out", gate=Gate([heads.judge("a"), typo]))
+    assert not (tmp_path / "out").exists()
+
+
+def test_edits_towards_the_wrong_pole_are_told_as_such(tmp_path):
+    swapped = {"dark": heads.CHANGES["light"], "light": heads.CHANGES["dark"]}
+    with pytest.raises(JobError, match="does its change lead to the other pole"):
+        run(world(20), tmp_path / "out", changes=swapped, retries=0)
 
 
 def test_mistakes(tmp_path):

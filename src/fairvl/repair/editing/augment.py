@@ -17,14 +17,14 @@ from ...atomic import require_writable, write_atomic
 from ...errors import DatasetError, InputError, JobError
 from ...fingerprints import canonical_json, fingerprint
 from ...jobs import open_job, progress_bar
-from ...jobs.job import Job
+from ...jobs.job import STATE, Job
 from ...sources.datasets import load_dataset
 from ...sources.datasets.record import Record
 from ...stats.rates import wilson
-from .gate import Gate
+from .gate import NOT_FLIPPED, Gate
 from .plan import Plan, Request, count_cells
 from .provenance import Codec
-from .seam import Editor
+from .seam import Editor, LeftOutWarning
 from .strength import AdaptiveStrength
 from .tables import csv_text, edit_rows, json_lines, listed, original_rows, write_file, write_provenance
 from .trying import Change, Edits, Maker
@@ -138,7 +138,7 @@ def augment(
 
     Warns
     -----
-    SameJudgeWarning, ShortfallWarning
+    SameJudgeWarning, ShortfallWarning, LeftOutWarning
     """
     codec, real = Codec.of(codec), load_dataset(dataset)
     source = real if pool is None else load_dataset(pool)
@@ -147,7 +147,7 @@ def augment(
         strength = AdaptiveStrength() if "continuous" in editor.capabilities else 1.0
     if isinstance(strength, AdaptiveStrength):
         editor.require("continuous")
-    require_writable(out)
+    _check_folder(Path(out))
     guides = [*supervisors, *sorted({way.supervisor for way in ways.values()} - {""})]
     notes = gate.warn_circles(guides, labeller)
     records, left_out = _pool(source, plan, labeller, min_confidence)
@@ -164,10 +164,17 @@ def augment(
     }  # fmt: skip
     maker = Maker(editor, gate, plan, ways, strength, retries, codec, fit, seed, fingerprint(settings))
     folder = Path(out)
-    if originals != "none":
-        _copy_originals(real, folder, maker, originals, settings)
+    broken = [] if originals == "none" else _copy_originals(real, folder, maker, originals, settings)
+    if broken:
+        told = "; ".join(f"{name}: {why}" for name, why in broken[:3])
+        warnings.warn(
+            f"{len(broken)} of the real images are not in the augmented set, although the plan counted them ({told}"
+            f"{' ...' if len(broken) > 3 else ''}); all are listed in {folder / RECORD}.",
+            LeftOutWarning, stacklevel=2,
+        )  # fmt: skip
     rows, results = _edits(folder, records, plan, maker, settings, variants, block)
-    return _finish(folder, plan, gate, editor, results, rows, notes, left_out, settings, originals, allow_short)
+    out_of_pool = {**left_out, "originals": broken}
+    return _finish(folder, plan, gate, editor, results, rows, notes, out_of_pool, settings, originals, allow_short)
 
 
 def _check(
@@ -184,16 +191,31 @@ def _check(
             "from 1, 0 and 1, and 'codec', 'reconstructed' or 'none'."
         )
     gate.check_attributes(plan.label, plan.attribute)
+    gate.check_values(plan.attribute, {group for one in plan.requests for group in (one.source, one.to)})
+    gate.check_values(plan.label, {one.label for one in plan.requests})
     ways: dict[Request, Change] = {}
     for request in plan.requests:
         key: Any = (request.source, request.to) if (request.source, request.to) in changes else request.to
         if key not in changes:
             raise InputError(
                 f"no path or instruction turns {plan.attribute} into {request.to!r}; there are changes for "
-                f"{', '.join(map(str, changes)) or 'nothing'}. Learn one; give it in changes={{{request.to!r}: ...}}."
+                f"{', '.join(map(str, changes)) or 'nothing'}, and the plan edits into "
+                f"{', '.join(sorted({one.to for one in plan.requests}))}. Give --change {request.to}=..., in Python "
+                f"changes={{{request.to!r}: ...}}."
             )
         ways[request] = Change.of(changes[key], editor)
     return ways
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse to write among files that are not of an interrupted run: an input's own tables would be replaced."""
+    require_writable(folder)
+    if folder.is_dir() and not (folder / STATE).is_dir() and any(folder.iterdir()):
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:3])
+        raise InputError(
+            f"{folder} holds files that no run of augment made ({found} ...); expected a new folder, or that of an "
+            "interrupted run. Name another."
+        )
 
 
 def _pool(source: Any, plan: Plan, labeller: str, least: float) -> tuple[list[Record], dict[str, int]]:
@@ -230,7 +252,10 @@ def _report_short(missing: Mapping[Request, int], variants: int, have: Mapping[A
     warnings.warn(f"{text}.", ShortfallWarning, stacklevel=3)
 
 
-def _copy_originals(real: Any, folder: Path, maker: Maker, how: str, settings: Mapping[str, Any]) -> None:
+def _copy_originals(
+    real: Any, folder: Path, maker: Maker, how: str, settings: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """Write the real images; ids of those that cannot be used, and why."""
     shards = real.shards(256)
     config = {"data": real.fingerprint, "how": how, "fit": settings["fit"], "codec": settings["codec"],
               "editor": settings["editor"] if how == "reconstructed" else maker.editor.card.size}  # fmt: skip
@@ -242,6 +267,7 @@ def _copy_originals(real: Any, folder: Path, maker: Maker, how: str, settings: M
                 with job.shard(index) as (scratch, facts):
                     facts.update(_copy(real, shards[index], index, scratch, maker, how))
                 bar.update()
+        return [(str(name), str(why)) for index in range(len(specs)) for name, why in job.facts(index)["broken"]]
 
 
 def _copy(real: Any, spec: Mapping[str, Any], number: int, scratch: Path, maker: Maker, how: str) -> dict[str, Any]:
@@ -351,10 +377,11 @@ def _write_edits(scratch: Path, index: int, edits: Edits) -> None:
 
 def _finish(
     folder: Path, plan: Plan, gate: Gate, editor: Editor, results: list[dict[str, Any]], rows: list[dict[str, Any]],
-    notes: Sequence[str], left_out: Mapping[str, int], settings: Mapping[str, Any], originals: str, allow_short: bool,
+    notes: Sequence[str], left_out: Mapping[str, Any], settings: Mapping[str, Any], originals: str, allow_short: bool,
 ) -> Augmentation:  # fmt: skip
     accepted = [row for row in rows if row["accepted"]]
-    kept = [] if originals == "none" else list(original_rows(folder))
+    rows_of_real = [] if originals == "none" else list(original_rows(folder))
+    kept = [row for row in rows_of_real if row.get(plan.label) is not None and row.get(plan.attribute) is not None]
     short = sum(one["wanted"] - one["accepted"] for one in results)
     edited = [listed(row, "edited", plan) for row in accepted]
     unedited = [listed(row, "unedited", plan) for row in accepted]
@@ -367,7 +394,7 @@ def _finish(
     record = {
         "fairvl": __version__, "plan": plan.as_dict(), "editor": editor.card.as_dict(), "gate": gate.as_dict(),
         "requests": results, "short": short, "counts": [[*cell, n] for cell, n in sorted(counts.items())],
-        "pool left out": dict(left_out), "notes": [*plan.notes, *notes], "settings": fingerprint(settings),
+        "left out": dict(left_out), "notes": [*plan.notes, *notes], "settings": fingerprint(settings),
         "codec": settings["codec"], "seed": settings["seed"],
     }  # fmt: skip
     write_atomic(folder / RECORD, json.dumps(json.loads(canonical_json(record)), indent=1) + "\n")
@@ -379,6 +406,8 @@ def _finish(
             if one["accepted"] < one["wanted"]
         )
         text = f"{folder}: {short} of {plan.n} edits are missing ({told}). A larger pool=, variants= or retries= help"
+        if any(2 * one["reasons"].get(NOT_FLIPPED, 0) > one["tried"] for one in results):
+            text += "; most of a request did not flip: does its change lead to the other pole (+ and - swapped)?"
         if not allow_short:
             raise JobError(f"{text}; what passed stays in the folder.")
         warnings.warn(f"{text}.", ShortfallWarning, stacklevel=3)

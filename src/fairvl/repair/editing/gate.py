@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from .judges import Floats, Images, Judge
 
 WINDOW = 7  # pixels, as in the structural similarity index
 CONTRAST = (0.03 * 255) ** 2
+NOT_FLIPPED = "not flipped"
 
 
 class SameJudgeWarning(UserWarning):
@@ -196,6 +197,21 @@ class Gate:
             if not any(name in judge.classes for judge in self.judges):
                 raise InputError(f"no judge of the gate knows {name!r}; they know {self._known()}.")
 
+    def check_values(self, attribute: str, values: Collection[str]) -> None:
+        """Refuse a judge that reads `attribute` in other values than those of the data.
+
+        Raises
+        ------
+        InputError
+        """
+        for judge in self.judges:
+            unknown = sorted(set(values) - set(judge.classes.get(attribute, values)))
+            if unknown:
+                raise InputError(
+                    f"the judge {judge.name!r} knows no {attribute} {', '.join(map(repr, unknown))}; it has "
+                    f"{', '.join(judge.classes[attribute])}. Name the values of its prompts as the labels do."
+                )
+
     def _known(self) -> str:
         return ", ".join(sorted({name for judge in self.judges for name in judge.classes}))
 
@@ -220,7 +236,7 @@ class Gate:
             found, first = judge.read(after), judge.read(before)
             if attribute in judge.classes:
                 margin = scores[f"{judge.name}.{attribute}"] = judge.margin(found, attribute, wanted)
-                _merge(fails, "not flipped", ~(margin >= need.margin))
+                _merge(fails, NOT_FLIPPED, ~(margin >= need.margin))
             if label in judge.classes:
                 margin = scores[f"{judge.name}.{label}"] = judge.margin(found, label, labels)
                 _merge(fails, "label lost", ~(margin >= need.label_margin))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,16 +12,17 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from ...atomic import require_writable
-from ...errors import InputError
+from ...errors import DatasetError, InputError
 from ...sources.datasets import load_dataset
 from ...sources.datasets.decode import decode_image
+from ...sources.datasets.record import Record
 from ...sources.documents import check_keys, check_text, check_texts, parse_toml
 from ...sources.encoders import load_encoder
 from ...sources.options import loader_options
 from .judges import Judge
 from .path_training import PathRecipe
 from .paths import PathModel
-from .seam import Dipole, Editor, square_images
+from .seam import Dipole, Editor, LeftOutWarning, square_images
 
 FORMS = ("world:diffae?steps=10", "diffae:FOLDER?steps=20", "diffusers:FOLDER-OR-NAME?steps=50")
 SHIPPED_PATHS = "world:paths-"
@@ -49,7 +51,8 @@ def load_editor(name: str) -> Editor:
 
         options = loader_options(name, query, {}, DiffAE.__init__, InputError)
         return load_world_editor(**options) if scheme == "world" else DiffAE.load(Path(place).expanduser(), **options)
-    raise InputError(f"{name!r} is no editor; accepted forms: {'; '.join(FORMS)}.")
+    hint = " Did you mean 'world:diffae'?" if scheme == "world" else ""
+    raise InputError(f"{name!r} is no editor.{hint} Accepted forms: {'; '.join(FORMS)}.")
 
 
 def read_dipole(text: str) -> Dipole:
@@ -92,13 +95,29 @@ def learn_named_paths(
     recipe, codes = PathRecipe(iterations=iterations, labelled=labelled), None
     if images is not None:
         records = [record for record, _ in zip(load_dataset(images), range(labelled), strict=False)]
-        pictures = [decode_image(record.image()) for record in records if record.image is not None]
-        codes = space.encode(square_images(pictures, space.card.size, fit="crop")).codes
+        codes = space.encode(square_images(_readable(records), space.card.size, fit="crop")).codes
     paths = PathModel.fit(
         space, load_encoder(encoder), asked, field=field, keep=pairs, recipe=recipe, codes=codes, seed=seed
     )
     paths.save(out)
     return paths
+
+
+def _readable(records: Sequence[Record]) -> list[Any]:
+    """The pictures that can be decoded; a warning names the others."""
+    pictures, broken = [], []
+    for record in records:
+        try:
+            if record.image is not None:
+                pictures.append(decode_image(record.image()))
+        except DatasetError as error:
+            broken.append(f"{record.id}: {error}")
+    if broken:
+        told = f"{len(broken)} images are not learned from ({'; '.join(broken[:3])})."
+        warnings.warn(told, LeftOutWarning, stacklevel=3)
+    if not pictures:
+        raise InputError("no image of the dataset can be read; expected at least eight.")
+    return pictures
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -23,6 +23,11 @@ CAPABILITIES = frozenset({"code_space", "continuous", "invertible", "differentia
 """`code_space`: codes that a path moves; `continuous`: any strength; `invertible`: strength 0 gives the image back;
 `differentiable`: decoding has a gradient; `samples`: draws images of its own."""
 
+
+class LeftOutWarning(UserWarning):
+    """Images that could not be used."""
+
+
 Images = NDArray[np.uint8]
 Codes = NDArray[np.float32]
 
