@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from importlib.resources import files
@@ -25,7 +26,7 @@ from .paths import PathModel
 from .seam import Dipole, Editor, LeftOutWarning, square_images
 
 FORMS = ("world:diffae?steps=10", "diffae:FOLDER?steps=20", "diffusers:FOLDER-OR-NAME?steps=50")
-SHIPPED_PATHS = "world:paths-"
+_PATHS = re.compile(r"(world:paths-[^:]*|.+\.safetensors)(?::([^:]*))?(?::(.+))?")
 MOST = 2000  # images on which a judge's accuracy is measured
 
 
@@ -142,19 +143,14 @@ def load_change(text: str, attribute: str) -> tuple[str, Any]:
     group, equals, how = text.partition("=")
     if not equals or not group.strip() or not how.strip():
         raise InputError(f"the change {text!r}; expected GROUP=INSTRUCTION or GROUP=FILE.safetensors:+ (or :-).")
-    if how.startswith(SHIPPED_PATHS):
-        file, _, rest = how.partition(":+") if ":+" in how else how.partition(":-")
-        sign, rest = how[len(file) + 1 : len(file) + 2], rest.removeprefix(":")
-        place = shipped_paths(file.removeprefix("world:"))
-    else:
-        file, found, rest = how.partition(".safetensors:")
-        if not found and not how.endswith(".safetensors"):
-            return group.strip(), how
-        sign, _, rest = rest.partition(":")
-        place = Path(f"{file.removesuffix('.safetensors')}.safetensors").expanduser()
+    found = _PATHS.fullmatch(how)
+    if found is None:
+        return group.strip(), how
+    file, sign, named = found.groups()
+    place = shipped_paths(file.removeprefix("world:")) if file.startswith("world:") else Path(file).expanduser()
     if sign not in ("+", "-"):
         raise InputError(f"the change {text!r} does not say towards which pole; expected :+ or :- after the file.")
-    path = PathModel.load(place).path(rest or attribute)
+    path = PathModel.load(place).path(named or attribute)
     return group.strip(), (path, 1.0 if sign == "+" else -1.0)
 
 
