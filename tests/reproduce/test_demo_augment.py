@@ -16,7 +16,7 @@ from fairvl.reproduce.demos import augment as shown
 from fairvl.reproduce.demos import demo
 from fairvl.sources.datasets import load_dataset
 
-SMALL = shown.Sizes(real=60, test=80, pairs=4, judged=60, sampling=5, steps=4, seeds=2, draws=100, reach=1.0)
+SMALL = shown.Sizes(real=60, test=80, pairs=4, sampling=5, steps=4, seeds=2, draws=100, reach=1.0)
 ARMS = ("baseline", "augmented", "reweighted", "duplicated", "unedited", "aggravated")
 
 

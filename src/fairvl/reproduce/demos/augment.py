@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,19 +16,18 @@ from ...findings import Findings
 from ...repair.classifier import train_classifier
 from ...repair.editing.augment import Augmentation, augment
 from ...repair.editing.gate import Gate, Thresholds
-from ...repair.editing.judges import Judge
-from ...repair.editing.naming import load_editor
+from ...repair.editing.naming import load_editor, read_judge, shipped_paths
 from ...repair.editing.paths import PathModel
 from ...repair.editing.plan import Plan
 from ...repair.editing.strength import AdaptiveStrength
 from ...sources.datasets import load_dataset
 from ...sources.encoders.seam import need
 from ...sources.world import Plant, WorldSpec
-from ...sources.world.face_judges import CLASSES, FaceJudge
+from ...sources.world.face_judges import CLASSES
 from ...sources.world.faces import faces
 from ...sources.world.words import ATTRIBUTES
 
-PATHS = "paths-ratio.safetensors"
+PATHS = "paths-ratio"
 """Of the shipped paths beside the world's autoencoder; their positive poles are old, dark, and glasses."""
 ATTRIBUTE, LABEL = "skin", "hair_length"
 POSITIVE = {"age_group": "old", "skin": "dark", "glasses": "glasses"}
@@ -49,7 +47,6 @@ class Sizes:
     pool: int = 0
     test: int = 800
     pairs: int = 40  # of each label
-    judged: int = 500
     sampling: int = 10
     aggravation: float = 1.0
     reach: float = 2.0
@@ -119,25 +116,18 @@ class _Making:
         margin = 0.0 if sizes.reach > 1 else 0.6  # mirrored at the border, or stopped well past it
         self.strength = AdaptiveStrength(start=2.0, maximum=8.0, bisections=1, margin=margin, reach=sizes.reach)
         self.editor = load_editor(f"world:diffae?steps={sizes.sampling}&refinements=0&extrapolate=true")
-        path = PathModel.load(_shipped(PATHS)).path(attribute)
+        path = PathModel.load(shipped_paths(PATHS)).path(attribute)
         low, high = ATTRIBUTES[attribute]
         sign = 1 if POSITIVE[attribute] == high else -1
         self.changes: Mapping[str, Any] = {high: (path, sign), low: (path, -sign)}
-        checked = faces(WorldSpec(), sizes.judged, 15, split="judge")
-        truth = {name: values.tolist() for name, values in checked.truth.items()}
-        judges = [Judge(judge.name, judge.classes, judge) for judge in (FaceJudge("a"), FaceJudge("b"))]
-        measured = [judge.measured(checked.images, truth) for judge in judges]
-        self.gate = Gate(measured, thresholds=Thresholds(structure=0.2))
+        judges = [read_judge(f"world:face-judge-{name}") for name in ("a", "b")]
+        self.gate = Gate(judges, thresholds=Thresholds(structure=0.2))
 
     def __call__(self, plan: Plan, source: str, out: Path, **options: Any) -> Augmentation:
         return augment(
             source, self.editor, plan, self.gate, out, changes=self.changes, block=64, retries=1, allow_short=True,
             strength=self.strength, seed=self.seed, **options,
         )  # fmt: skip
-
-
-def _shipped(name: str) -> Path:
-    return Path(str(files("fairvl.sources.world"))) / "models" / "diffae" / name
 
 
 def _written(folder: Path, spec: WorldSpec, n: int, seed: int, split: str) -> str:
